@@ -180,7 +180,7 @@ def strip_thinking(text:str)->tuple: # The text without its thinking, and the th
     return ''.join(out).strip(), '\n'.join(o.strip() for o in thoughts)
 
 # %% ../nbs/00_prompts.ipynb #e7626ae4
-_fence = re.compile(r'^[ \t]*(`{3,}|~{3,})[ \t]*([\w+.-]*)[^\n`]*$', re.M)
+_fence = re.compile(r'^[ \t]*(`{3,}|~{3,})[ \t]*([\w+.-]*)(?![\w+.-])[^\n`]*$', re.M)
 
 def _parses(code:str)->bool:
     try: ast.parse(code)
