@@ -47,7 +47,7 @@ def as_text(v)->str:
     if v is None: return ''
     try: return json.dumps(v, ensure_ascii=False, indent=2 if isinstance(v,(dict,list)) and len(str(v))>80 else None)
     except (TypeError,ValueError,RecursionError): pass
-    try: return pprint.pformat(v, width=100, sort_dicts=False)
+    try: return pprint.pformat(v, width=100, sort_dicts=False) if isinstance(v,(dict,list,tuple,set,frozenset)) else str(v)
     except Exception as e: return f'<{type(v).__name__}; showing it failed: {type(e).__name__}>'
 
 # %% ../nbs/11_view.ipynb #9e4205e2
@@ -153,7 +153,7 @@ def _status(self:Console, text:str):
     "Show `text` on the live line; nothing where there is none"
     if not self.rich or self._lost: return
     from rich.cells import set_cell_size
-    text = ' '.join(visible(text).split())
+    text = '  '+' '.join(visible(text).split())
     try:
         self.file.write('\r\x1b[2K\x1b[2m'+set_cell_size(text, min(len(text)*2, self.width-1)).rstrip()+'\x1b[0m')
         self.file.flush()
@@ -173,12 +173,17 @@ def _text(self:Console, text:str, style:str='', indent:str='  ', first:str|None=
     text,w = visible(text).expandtabs(4),self.width-len(indent)
     if self.rich:
         from rich.text import Text
-        for i,l in enumerate(Text(text, style).wrap(self.rich, w)):
-            l.rstrip()
-            self._write(Text.assemble((first if first and i==0 else indent,'dim'), l))
-        return
+        return self._wrapped(Text(text, style), indent, first)
     lines = [o for l in text.split('\n') for o in textwrap.wrap(l, w, replace_whitespace=False) or ['']]
     for i,l in enumerate(lines): self._write(((first if first and i==0 else indent)+l).rstrip())
+
+@patch
+def _wrapped(self:Console, text, indent:str, first:str|None=None):
+    "The same for a `Text` of rich"
+    from rich.text import Text
+    for i,l in enumerate(text.wrap(self.rich, self.width-len(indent))):
+        l.rstrip()
+        self._write(Text.assemble((first if first and i==0 else indent,'dim'), l))
 
 # %% ../nbs/11_view.ipynb #4ff1552c
 @patch
@@ -198,14 +203,7 @@ def _code(self:Console, code:str):
     code = visible(shorten(code.strip('\n'), self.chars*2, 60))
     if not self.rich: return self._write('\n'.join(('... ' if i else '>>> ')+l for i,l in enumerate(code.split('\n'))))
     from rich.syntax import Syntax
-    for l in self.rich.render_lines(Syntax(code, 'python', theme='ansi_dark', background_color='default', word_wrap=True),
-                                    self.rich.options.update(width=self.width-4), pad=False):
-        self._write(_segments(l))
-
-def _segments(line):
-    "A rendered line, indented, as something rich prints"
-    from rich.segment import Segment,Segments
-    return Segments([Segment('    '), *line])
+    self._wrapped(Syntax('', 'python', theme='ansi_dark', background_color='default').highlight(code), '    ')
 
 # %% ../nbs/11_view.ipynb #43212290
 @patch
@@ -214,7 +212,7 @@ def on_SubStarted(self:Console, ev):
     s.started += 1
     if s.started==1:
         s.due(ev.t)
-        self._text(one_line(ev.prompt, self.width-len(ev.model)-8), 'dim', '    ', f'  → {visible(ev.model)}: ')
+        self._text(one_line(ev.prompt, max(self.width-len(ev.model)-8, 30)), 'dim', '    ', f'  → {visible(one_line(ev.model))}: ')
     self._count(ev)
 
 @patch
@@ -231,7 +229,7 @@ def _count(self:Console, ev):
     "Update the live line, ten times a second at most, or say the count where there is none"
     if self.rich:
         now = time.monotonic()
-        if now-self.subs.drawn>.1: self._status(f'  {self.subs}')
+        if now-self.subs.drawn>.1: self._status(str(self.subs))
         if now-self.subs.drawn>.1: self.subs.drawn = now
     elif self.subs.due(ev.t): self._text(str(self.subs))
 
@@ -248,16 +246,16 @@ def _end_subs(self:Console):
 @patch
 def on_RunStarted(self:Console, ev):
     self.model,self.usage = ev.model,Usage()
-    sub = f', sub-calls to {ev.sub_model}' if ev.sub_model and ev.sub_model!=ev.model else ''
+    sub = f', sub-calls to {one_line(ev.sub_model)}' if ev.sub_model and ev.sub_model!=ev.model else ''
     iso = ev.settings.get('isolation')
     self._text(shorten(ev.question, 600, 8), 'bold', '     ', 'rlm: ')
-    self._text(f'{ev.model}{sub}'+(f', shell isolation: {iso}' if isinstance(iso,str) else ''), 'dim')
+    self._text(f'{one_line(ev.model)}{sub}'+(f', shell isolation: {one_line(iso)}' if isinstance(iso,str) else ''), 'dim')
     if ev.context: self._text(shorten(ev.context, 600, 6), 'dim')
 
 # %% ../nbs/11_view.ipynb #14e84e48
 @patch
 def on_RootAsked(self:Console, ev):
-    self._status(f'  step {ev.step}: asking {getattr(self,"model","")} ({ev.est_tokens:,} tokens) …')
+    self._status(f'step {ev.step}: asking {getattr(self,"model","")} ({ev.est_tokens:,} tokens) …')
 
 @patch
 def on_RootReplied(self:Console, ev):
@@ -272,7 +270,7 @@ def on_RootReplied(self:Console, ev):
 @patch
 def on_CodeStarted(self:Console, ev):
     self._code(ev.code)
-    self._status('  running …')
+    self._status('running …')
 
 @patch
 def on_CodeRan(self:Console, ev):
@@ -284,7 +282,7 @@ def on_CodeRan(self:Console, ev):
 @patch
 def on_ToolRan(self:Console, ev):
     args = ', '.join(f'{k}={one_line(repr(v),60)}' for k,v in ev.args.items()) if isinstance(ev.args,dict) else one_line(str(ev.args))
-    self._text(f'{ev.name}({args})', 'bold cyan', '    ', '  tool ')
+    self._text(f'{one_line(ev.name)}({one_line(args,400)})', 'bold cyan', '    ', '  tool ')
     if str(ev.content).strip(): self._text(shorten(str(ev.content), self.chars//2, 12), '', '  │ ')
 
 # %% ../nbs/11_view.ipynb #6c19bcfa
@@ -293,7 +291,7 @@ def on_Noted(self:Console, ev):
     if ev.kind=='retry' and self.subs.started:
         self.subs.retries += 1
         if self.subs.retries>1: return
-    self._text(shorten(ev.text, 500, 8), 'yellow', '    ', f'  ! {visible(ev.kind)}: ')
+    self._text(shorten(ev.text, 500, 8), 'yellow', '    ', f'  ! {visible(one_line(ev.kind))}: ')
 
 # %% ../nbs/11_view.ipynb #5af50371
 ENDINGS = dict(answer='Answer', fallback='Best guess: the model did not confirm an answer', steps='No answer: the steps ran out',
@@ -304,7 +302,7 @@ _colour = dict(answer='green', error='red')
 def on_RunEnded(self:Console, ev):
     u,st = as_usage(ev.usage),_colour.get(ev.status,'yellow')
     steps = max(self.steps, ev.step or 0)
-    self._rule(ENDINGS.get(ev.status,ev.status), f'{steps} step{"s"*(steps!=1)} · {secs(ev.seconds)}', f'bold {st}')
+    self._rule(ENDINGS.get(ev.status,one_line(ev.status)), f'{steps} step{"s"*(steps!=1)} · {secs(ev.seconds)}', f'bold {st}')
     if ev.error: self._text(shorten(str(ev.error), self.chars), 'red')
     if self.answer and ev.answer is not None: self._text(shorten(as_text(ev.answer), self.chars*10, 200), indent='')
     for k,v in {**u.by, 'total':u}.items(): self._text(f'{v}', 'dim', first=f'  {k+":":<7}')
@@ -406,10 +404,10 @@ def answer_html(a)->str:
     traj = trajectory_html(a.trajectory)
     return ''.join(['<div style="color:inherit;text-align:left;max-width:60em">',
         _small(esc(a.question or '', 600)),
-        _block(as_text(a.answer), 20_000, 'font-size:1em;') if a.answer is not None else '',
+        _block(as_text(a.answer), 20_000, 'font-size:1em;'+'font-family:inherit;'*isinstance(a.answer,str)) if a.answer is not None else '',
         f'<div style="margin:4px 0">{head} <span style="opacity:.75">· {n} step{"s"*(n!=1)} · {secs(a.seconds)} · {esc(so_far(u))} · {model}</span></div>',
         _block(a.error, 2000, 'border-left:3px solid #d64545;') if a.error else '',
-        _table(usage_rows(a.usage)), _fold('steps', traj) if traj else '', '</div>'])
+        _table(usage_rows(a.usage)), _fold('steps', f'<div style="margin-left:1.2em">{traj}</div>') if traj else '', '</div>'])
 
 # %% ../nbs/11_view.ipynb #24e20738
 def answer_markdown(a)->str:
