@@ -64,13 +64,15 @@ class CodeStarted(Event):
 @dataclass
 class CodeRan(Event):
     "A cell of the model's code has run"
+    id:str='' # The provider's id of the tool call, if it came as one
     code:str='' # The code
     text:str='' # What the model is shown of it
     result:dict=field(default_factory=dict) # All of it: `stdout`, `value`, `error`, `status`, `seconds`, ...
 
 @dataclass
 class ToolRan(Event):
-    "One of the user's own tools has run"
+    "One of the user's own tools has run, or a tool was called that there is not"
+    id:str='' # The provider's id of the tool call, if it came as one
     name:str='' # The tool
     args:dict=field(default_factory=dict) # Its arguments
     content:str='' # What the model is shown of its value

@@ -8,13 +8,13 @@ __all__ = ['RETRIED', 'DEFAULTS', 'background_loop', 'submit', 'wait', 'get_lite
            'ScriptedLM', 'ReplayLM']
 
 # %% ../nbs/03_lm.ipynb #1b32d389
-import asyncio,atexit,concurrent.futures,importlib,inspect,itertools,os,random,re,threading,time
+import asyncio,concurrent.futures,importlib,itertools,os,random,re,threading,time
 from contextlib import contextmanager
-from dataclasses import dataclass,field,asdict
+from dataclasses import dataclass,field
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 from fastcore.basics import patch,store_attr
-from fastcore.xtras import dict2obj
 from .budget import Usage
 from .events import RootReplied,SubReplied,read_log,secret_values,redact
 
@@ -94,6 +94,11 @@ def _usage(u:dict|None, messages:list, message:dict)->Usage:
     return Usage(1, u.get('prompt_tokens') or 0, u.get('completion_tokens') or 0, cached, None)
 
 # %% ../nbs/03_lm.ipynb #e35bed3f
+def _as_object(o):
+    "A nested dict as an object with the attributes of litellm's response"
+    if isinstance(o, dict): return SimpleNamespace(**{k:_as_object(v) for k,v in o.items()})
+    return [_as_object(v) for v in o] if isinstance(o, list) else o
+
 def to_reply(response, messages:list, model:str='')->Reply:
     "Read a response (litellm's object, or a dict of the same shape)"
     d = response if isinstance(response, dict) else response.model_dump()
@@ -104,7 +109,7 @@ def to_reply(response, messages:list, model:str='')->Reply:
              for i,o in enumerate(m.get('tool_calls') or [])]
     refusal = m.get('refusal') or (m.get('provider_specific_fields') or {}).get('refusal')
     return Reply(m.get('content') or '', m.get('reasoning_content') or m.get('reasoning') or '', calls, c.get('finish_reason') or 'stop', refusal,
-                 _usage(d.get('usage'), messages, m), model or d.get('model') or '', dict2obj(d) if isinstance(response, dict) else response)
+                 _usage(d.get('usage'), messages, m), model or d.get('model') or '', _as_object(d) if isinstance(response, dict) else response)
 
 # %% ../nbs/03_lm.ipynb #06f85d3a
 def as_response(
@@ -281,16 +286,16 @@ async def _hold(self:LM):
 
 # %% ../nbs/03_lm.ipynb #0128580f
 @patch
-async def _attempts(self:LM, messages, tools, timeout, on_retry, **kw)->Reply:
-    "Send, and send again where that can help"
+async def _attempts(self:LM, messages, tools, until, on_retry, **kw)->Reply:
+    "Send, and send again where that can help, until the clock says `until`"
     for i in itertools.count():
         await self._hold()
         try:
-            res = await asyncio.wait_for(self._send(messages, tools, **kw), timeout)
+            res = await asyncio.wait_for(self._send(messages, tools, **kw), min(self.timeout, max(until-time.monotonic(), 0)))
             return to_reply(res, messages, self.model)
         except Exception as ex: e = to_error(ex, self.model, secret_values((self.api_key,)))
         w = self._wait(i, e)
-        if e.kind not in RETRIED or i>=self.retries: raise e
+        if e.kind not in RETRIED or i>=self.retries or time.monotonic()+w>=until: raise e
         if w>max(self.max_wait, 1): raise LMError(e.kind, f'{e} It asks to wait {w:.0f} seconds, more than max_wait={self.max_wait:g}.', e.status, w)
         if e.kind=='rate_limit': self.hold_until = max(self.hold_until, time.monotonic()+w)
         if on_retry: on_retry(e, w)
@@ -301,15 +306,15 @@ async def _attempts(self:LM, messages, tools, timeout, on_retry, **kw)->Reply:
 async def acomplete(self:LM,
     messages:list, # OpenAI-style messages
     tools:list|None=None, # OpenAI-style tools
-    timeout:float|None=None, # Seconds, if shorter than the model's own
+    timeout:float|None=None, # Seconds for all tries together; as long as it takes if not given
     on_retry=None, # Called with the error and the seconds to wait before each new try
     **kw # More for litellm, for this call
 )->Reply:
     "Ask the model; on the background loop"
     if self.sem is None: self.sem = asyncio.Semaphore(self.max_concurrency)
-    t = min(self.timeout, timeout or self.timeout)
+    until = time.monotonic()+(float('inf') if timeout is None else timeout)
     try:
-        async with self.sem: res = await self._attempts(messages, tools, t, on_retry, **kw)
+        async with self.sem: res = await self._attempts(messages, tools, until, on_retry, **kw)
     except LMError as e:
         for o in self.fallbacks if e.kind!='bad_request' else ():
             try: return await o.acomplete(messages, tools, timeout, on_retry, **kw)
@@ -435,4 +440,4 @@ def _next(self:ReplayLM, messages):
     return q.pop(0) if q else LMError('bad_request', f'the log holds no more replies of the {self.role} model for this request')
 
 @patch
-def cost(self:ReplayLM, reply): return reply.response.get('cost')
+def cost(self:ReplayLM, reply): return getattr(reply.response, 'cost', None)
