@@ -103,7 +103,7 @@ _max_depth = 50
 def flatten(ctx):
     "Each `(part,text)` of a context: `part` is None for a str, a key or an index, or a tuple of these where it is nested"
     for path,o in walk(ctx):
-        if isinstance(o,str): yield (path if len(path)>1 else path[0] if path else None), o
+        if isinstance(o,str): yield (None if not path else path[0] if len(path)==1 and path[0] is not None else path), o
 
 def part_of(ctx, part):
     "The text that `flatten` calls `part`"

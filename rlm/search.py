@@ -32,7 +32,7 @@ def stem(w:str)->str:
     if w[-1]=='s' and w[-2] not in 'sui': w = w[:-3]+'y' if w.endswith('ies') and len(w)>4 else w[:-1]
     for o in _endings:
         r = w[:-len(o)]
-        if w.endswith(o) and len(r)>2+(o in ('er','or','al','ly','ion')) and _vowel.search(r): w = r; break
+        if w.endswith(o) and len(r)>2+2*(o in ('er','or'))+(o in ('al','ly','ion')) and _vowel.search(r): w = r; break
     return w[:-1] if len(w)>3 and w[-1]==w[-2] and w[-1] not in 'aeiou' else w
 
 # %% ../nbs/07_search.ipynb #9cf7f9f3
@@ -167,7 +167,8 @@ def build(self:Index):
     with self.lock:
         if self.starts is not None: return self
         import numpy as np
-        self.parts,self.texts = map(list, zip(*flatten(self.ctx))) if any(True for _ in flatten(self.ctx)) else ([],[])
+        flat = list(flatten(self.ctx))
+        self.parts,self.texts = [p for p,_ in flat],[t for _,t in flat]
         rows = [(i,s,e) for i,t in enumerate(self.texts) for s,e in spans(t, self.window, self.overlap)]
         where = np.array(rows, dtype=np.int64).reshape(-1,3)
         self.vocab,self.spellings = {},{}
@@ -186,9 +187,6 @@ def _bm25(self:Index, ids):
     res.index((ids,self.vocab), show_progress=False)
     self.vocab.pop('', None)  # newer versions add this
     return res
-
-@patch
-def __len__(self:Index): return len(self.build().starts)
 
 # %% ../nbs/07_search.ipynb #51c19942
 @patch
@@ -255,13 +253,14 @@ def search(self:Index,
     k:int=3 # The most passages to return
 )->Hits:
     "The `k` passages that best match `query`, best first, each with its place: `context[hit.start:hit.end] == hit.text`"
-    q,res = _query(query, k),[]
+    q,res,taken,seen = _query(query, k),[],[],set()
     if not q: return Hits(note="The query is empty. Give it a few words that the passage may hold: search('some words')")
-    seen = set()
     for score,i,s,e in self.build()._candidates(q, 20+10*k):
         text = self.texts[i][s:e]
-        if len(res)==k: break
-        if (key := ' '.join(text.split())) in seen or any(o.part==self.parts[i] and s<o.end and o.start<e for o in res): continue
+        key = tuple(_word.findall(text)) or text
+        if key in seen or any(i==j and s<b and a<e for j,a,b in taken): continue
         seen.add(key)
+        taken.append((i,s,e))
         res.append(Hit(part=self.parts[i], start=s, end=e, text=text, score=round(score,2)))
+        if len(res)==k: break
     return Hits(res, q)

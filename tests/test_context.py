@@ -112,9 +112,10 @@ def test_looks_like_path(tmp_path):
     assert load_context(s) is s
 
 def test_flatten_and_back():
-    ctx = {'a':'one', 3:['two', {'b':'three', 'n':1}], None:('four',)}
+    ctx = {'a':'one', 3:['two', {'b':'three', 'n':1}], None:('four',), 'n':None, 0:'five'}
+    assert list(flatten({None:'x'}))==[((None,),'x')] and part_of({None:'x'},(None,))=='x'
     parts = list(flatten(ctx))
-    assert parts == [('a','one'), ((3,0),'two'), ((3,1,'b'),'three'), ((None,0),'four')]
+    assert parts == [('a','one'), ((3,0),'two'), ((3,1,'b'),'three'), ((None,0),'four'), (0,'five')]
     assert all(part_of(ctx,p)==t for p,t in parts)
     assert eval(place((3,1,'b')), {'context':ctx}) == 'three'
 

@@ -1,5 +1,6 @@
 "That hits are exact, steady, few, and readable, whatever the text and the query"
-import json,random,subprocess,sys,threading
+import json,random,subprocess,sys,threading,time
+from pathlib import Path
 import pytest
 from rlm.context import part_of
 from rlm.search import *
@@ -36,10 +37,12 @@ def test_refused_sizes():
         with pytest.raises(ValueError, match='overlap'): Index('text', w, o)
 
 def test_parts():
-    ctx = {'a':'one fish', 'b':['two fish', {'c':'red fish', 'n':3}], 7:'blue fish', None:'no bird'}
+    ctx = {'a':'one fish', 'b':['two fish', {'c':'red fish', 'n':3}], 7:'blue fish', None:'no bird', 'n':1}
     hits = exact(ctx, Index(ctx).search('fish', 10))
     assert {repr(h.part) for h in hits}=={repr(o) for o in ('a', ('b',0), ('b',1,'c'), 7)}
     assert "context['b'][1]['c'][0:8]" in repr(hits) and 'context[7][0:9]' in repr(hits)
+    bird = exact(ctx, Index(ctx).search('bird'))
+    assert bird[0].part==(None,) and 'context[None][0:7]' in repr(bird)
     lst = ['apple pie','pear tart','apple tart']
     assert [h.part for h in exact(lst, Index(lst).search('pear', 3))]==[1]
 
@@ -145,3 +148,29 @@ def test_import_is_light():
 def test_quiet(capfd):
     Index(story(500)).search('river')
     assert capfd.readouterr()==('','')
+
+def test_questions():
+    "Floors a little below what the notebook shows, since the text differs by version of Python"
+    from pydoc_data.topics import topics
+    ix,qs = Index('\n\n'.join(topics.values())), json.loads((Path(__file__).parent/'search_questions.json').read_text(encoding='utf-8'))
+    found = {kind: sum(any(o['place'] in ' '.join(h.text.split()) for h in ix.search(o['question'],5)) for o in qs if o['kind']==kind) for kind in ('near','far')}
+    assert found['near']>=11 and found['far']>=5, found
+
+def test_needles():
+    "A fact asked for in its own words comes first"
+    r,s = random.Random(1),story(4000)
+    facts = [(f'{a} {b}', r.randint(1000,9999)) for a in ('north','south') for b in ('mill','abbey','tower','gate','inn')]
+    for name,n in facts:
+        i = s.index('. ', r.randrange(len(s)-5000))+2
+        s = f'{s[:i]}The {name} has {n} windows. {s[i:]}'
+    ix = Index(s)
+    assert all(str(n) in ix.search(f'How many windows does the {name} have?')[0].text for name,n in facts)
+
+def test_a_megabyte_is_quick():
+    s = story(15_000)
+    t = time.perf_counter()
+    ix = Index(s).build()
+    assert len(s)>1_000_000 and time.perf_counter()-t<20
+    t = time.perf_counter()
+    for q in 'river bridge', 'no such words', 'to be or not to be', '=>': ix.search(q)
+    assert time.perf_counter()-t<10
