@@ -11,6 +11,7 @@ import html,importlib.util,json,os,pprint,re,shutil,sys,textwrap,threading,time
 from fastcore.basics import patch,store_attr
 from .budget import Usage,money
 from .events import CodeRan,CodeStarted,Noted,RootReplied,SubReplied,SubStarted,ToolRan
+from .core import Answer
 
 # %% ../nbs/11_view.ipynb #b5877654
 _unseen = re.compile('[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e0fff]')
@@ -419,3 +420,10 @@ def answer_markdown(a)->str:
     err = '\n\n'+'\n'.join('    '+l for l in visible(shorten(str(a.error), 2000)).split('\n')) if a.error else ''
     ans = f'{fence}text\n{text}\n{fence}\n\n' if a.answer is not None else ''
     return ans+f'**{ENDINGS.get(a.status,a.status)}** · {n} step{"s"*(n!=1)} · {secs(a.seconds)}{err}\n\n'+'\n'.join([rows[0], '|---'*len(usage_rows(None)[0])+'|', *rows[1:]])
+
+# %% ../nbs/11_view.ipynb #70622662
+@patch
+def _repr_html_(self:Answer): return answer_html(self)
+
+@patch
+def _repr_markdown_(self:Answer): return answer_markdown(self)

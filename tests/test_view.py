@@ -27,9 +27,9 @@ def everywhere(t):
     "Events that carry `t` wherever a model or a document could put it"
     return [RunStarted(question=t, model='m'+t, sub_model='s'+t, context=t, settings=dict(isolation=t)), RootAsked(1, messages=1, est_tokens=5),
         RootReplied(1, 0., dict(content=t, reasoning=t), U, 1.), CodeStarted(1, 0., f'x = 1 # {t}'),
-        SubStarted(1, 0., 1, t, 'm'+t), SubReplied(1, 1., 1, t, t, U, 1.), CodeRan(1, 1., '', t, dict(status='error', error=t)),
+        SubStarted(1, 0., 1, t, 'm'+t), SubReplied(1, 1., 1, t, t, U, 1.), CodeRan(1, 1., text=t, result=dict(status='error', error=t)),
         SubStarted(1, 0., 2, t, 'm'+t), SubReplied(1, 1., 2, t, error=t), SubStarted(1, 1., 3, t, 'm'),
-        ToolRan(1, 1., 'tool'+t, {'a':t}, t), Noted(1, 1., t, t), RunEnded(1, 1., 'error', {'k':[t]}, U, t, 1.)]
+        ToolRan(1, 1., name='tool'+t, args={'a':t}, content=t), Noted(1, 1., t, t), RunEnded(1, 1., 'error', {'k':[t]}, U, t, 1.)]
 
 @modes
 def test_nothing_acts(mode):
@@ -54,15 +54,15 @@ def test_surrogates_and_ascii():
 @modes
 def test_thousand_subcalls(mode):
     evs = [*(SubStarted(1, i/100, i, 'p', 'm') for i in range(1000)), *(SubReplied(1, 10+i/10, i, 'p', 'r', U, 1., 'bad' if i%10==0 else None) for i in range(1000))]
-    out = drawn(*evs, CodeRan(1, 200., '', ''), mode=mode)
+    out = drawn(*evs, CodeRan(1, 200.), mode=mode)
     assert len(plain(out).splitlines())<15 and '1,000 sub-calls: 900 done, 100 failed' in plain(out)
 
 def test_interleaved_one_after_the_other():
     evs = [e for i in range(500) for e in (SubStarted(1, i*.1, i, 'p', 'm'), SubReplied(1, i*.1, i, 'p', 'r', U))]
-    assert len(drawn(*evs, CodeRan(1, 50., '', '')).splitlines())<10
+    assert len(drawn(*evs, CodeRan(1, 50.)).splitlines())<10
 
 def test_retries_do_not_flood():
-    evs = [SubStarted(1, 0., 1, 'p', 'm'), *(Noted(1, 0., 'retry', f'429, waiting {i}') for i in range(300)), SubReplied(1, 1., 1, 'p', 'r', U), CodeRan(1, 1., '', '')]
+    evs = [SubStarted(1, 0., 1, 'p', 'm'), *(Noted(1, 0., 'retry', f'429, waiting {i}') for i in range(300)), SubReplied(1, 1., 1, 'p', 'r', U), CodeRan(1, 1.)]
     out = drawn(*evs)
     assert '300 retries' in out or out.count('429')==1
 
@@ -76,7 +76,7 @@ def test_threads():
     ts = [threading.Thread(target=work, args=(k,)) for k in range(8)]
     for t in ts: t.start()
     for t in ts: t.join()
-    c.show(CodeRan(1, 1., '', ''))
+    c.show(CodeRan(1, 1.))
     assert '800 sub-calls: 800 done' in f.getvalue() and c.usage.calls==800
 
 def test_lost_output_does_not_raise():
@@ -100,7 +100,7 @@ def test_watch_passes_on_and_closes():
 def test_odd_events():
     "Missing numbers, empty replies, unknown events and statuses"
     out = drawn(RootReplied(1, None, {}, {}, 0.), RootReplied(2, None, dict(content=None, tool_calls=None, finish_reason='length'), dict(cost=None), None), Event(3),
-                ToolRan(2, None, 't', {}, None), CodeRan(2, None, '', '', {}), RunEnded(2, None, 'strange', None, {}, None, None))
+                ToolRan(2, None, name='t', content=None), CodeRan(2, None), RunEnded(2, None, 'strange', None, {}, None, None))
     assert '(an empty reply)' in out and 'cut off' in out and '$?' in out and 'strange' in out
 
 def test_long_is_cut():
