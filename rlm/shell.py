@@ -330,7 +330,9 @@ def _shell_class():
         def init_sys_modules(self): return super().init_sys_modules() if self.alone else None
         def _tee(self, channel): return _nothing()
         def system(self, cmd): raise PermissionError('no commands in this shell: use Python')
-        getoutput = system_raw = system_piped = getoutput_ = system
+        getoutput = system_raw = system_piped = system
+        def find_line_magic(self, name): return None if name in _no_magics else super().find_line_magic(name)
+        def find_cell_magic(self, name): return None if name in _no_magics else super().find_cell_magic(name)
         def ask_exit(self): raise SystemExit
         def showtraceback(self, exc_tuple=None, *a, **kw): self.seen = (exc_tuple or sys.exc_info())[1]
         showsyntaxerror = showindentationerror = lambda self, *a, **kw: None
@@ -387,8 +389,6 @@ def _make_shell(alone=False):
     sh.loop_runner,sh.seen = _run_async,None
     sh.ast_transformers.append(_LastExpr())
     sh.set_hook('show_in_pager', lambda self, data, start=0, screen_lines=0: print(data['text/plain'] if isinstance(data, dict) else data))
-    for kind in sh.magics_manager.magics.values():
-        for k in _no_magics: kind.pop(k, None)
     return sh
 
 def _ipy9():
@@ -418,9 +418,11 @@ def error_text(
     sources:dict # Cell name -> its code
 )->str:
     "A traceback of cell lines and the exception, without colours"
+    if isinstance(e, SyntaxError) and not e.text and e.filename in sources and e.lineno:
+        e.text = (sources[e.filename].splitlines()+['']*e.lineno)[e.lineno-1]
     fs = ''.join(_cell_frames(e.__traceback__, sources))
     lines = ['Traceback (most recent call last):\n'+fs.rstrip('\n')] if fs else []
-    lines.append(_only(e))
+    lines.append(_only(e)+(' (the shell goes on: call FINAL(answer) to finish)' if isinstance(e, SystemExit) else ''))
     lines += [f'  - {_only(o)}' for o in getattr(e, 'exceptions', ())[:5]]
     why = e.__cause__ or (None if e.__suppress_context__ else e.__context__)
     if why and not isinstance(why, Stop): lines.append(f'(raised from: {_only(why)})')
@@ -489,8 +491,9 @@ def finish(self:Core, value, name=None):
         what = 'None' if value is None else 'empty text'
         raise ValueError(f'the answer is {what}: work it out first, then call FINAL(answer) with it')
     if self.final is None:
-        self.final = Final(value, name)
-        if self.on_final: self.on_final(self.final)
+        final = Final(value, name)
+        if self.on_final: self.on_final(final)
+        self.final = final
     raise Stop
 
 @patch
@@ -526,7 +529,7 @@ def show(self:Core, o):
         return
     from IPython.lib.pretty import RepresentationPrinter
     out = Capture(2*n+200)
-    p = RepresentationPrinter(out, 100, newline='\n', max_seq_length=1000)
+    p = RepresentationPrinter(out, 2000, newline='\n', max_seq_length=1000)
     p.pretty(o)
     p.flush()
     text,omitted = cut_middle(out.text(), n, '`_`')
@@ -683,10 +686,10 @@ def wait_future(f):
 # %% ../nbs/05_shell.ipynb #ab65a546
 class _Guard:
     "Where the cell's thread may be interrupted; nowhere else"
-    def __init__(self): self.lock,self.tid,self.fired,self.old = threading.Lock(),None,False,None
+    def __init__(self): self.lock,self.tid,self.fired,self.main,self.old = threading.Lock(),None,False,False,{}
     def __enter__(self):
         self.main = threading.current_thread() is threading.main_thread()
-        if self.main: self.old = signal.signal(signal.SIGINT, signal.default_int_handler)
+        if self.main: self.old = {signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler)}
         self.fired,self.tid = False,threading.get_ident()
     def __exit__(self, *a):
         while self.tid is not None:
@@ -696,9 +699,13 @@ class _Guard:
 
 @patch
 def _leave(self:_Guard):
+    if self.main:
+        if getattr(signal, 'SIGALRM', None) in self.old: signal.setitimer(signal.ITIMER_REAL, 0)
+        for k,v in self.old.items(): signal.signal(k, v or signal.SIG_DFL)
+        self.tid = None
+        return
     with self.lock:
-        if self.main: signal.signal(signal.SIGINT, self.old or signal.SIG_DFL)
-        elif self.fired: ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.tid), None)
+        if self.fired: ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.tid), None)
         self.tid = None
 
 @patch
@@ -713,6 +720,24 @@ def fire(self:_Guard)->bool:
         return True
 
 # %% ../nbs/05_shell.ipynb #39d81b85
+def _alarm_is_free():
+    "May we use the alarm signal? Only in the main thread, and if nothing else does"
+    return (hasattr(signal, 'SIGALRM') and threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGALRM)==signal.SIG_DFL and not signal.getitimer(signal.ITIMER_REAL)[0])
+
+@patch
+def alarm(self:_Guard, clock, limit):
+    "Inside a cell: interrupt it when `clock` reaches `limit`, and every second after that"
+    def ring(*a):
+        left = limit-clock.seconds()
+        signal.setitimer(signal.ITIMER_REAL, max(left, .05) if left>0 else 1)
+        if left<=0 and self.tid is not None:
+            self.fired = True
+            raise KeyboardInterrupt
+    self.old[signal.SIGALRM] = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, max(limit, 1e-3))
+
+# %% ../nbs/05_shell.ipynb #b1de3107
 class LocalShell(Shell):
     "An IPython shell in this process. Nothing is confined"
     def __init__(self,
@@ -721,9 +746,8 @@ class LocalShell(Shell):
     ):
         super().__init__(cell_timeout)
         self.core,self._guard,self._clock = Core(keep=keep),_Guard(),Clock()
-        self.core.interruptible = self._guard
 
-# %% ../nbs/05_shell.ipynb #b1de3107
+# %% ../nbs/05_shell.ipynb #4e1144f5
 @patch
 def _watch(self:LocalShell, done, limit):
     "Interrupt the cell when its time is up, and again if it goes on"
@@ -732,6 +756,25 @@ def _watch(self:LocalShell, done, limit):
     while self._guard.fire() and not done.wait(1): pass
 
 @patch
+@contextmanager
+def _timed(self:LocalShell, limit):
+    "Interrupt the cell inside when it has run for `limit` seconds"
+    self._clock,self._late,self._asked,done = Clock(),False,False,threading.Event()
+    guard,by_alarm = self._guard,limit is not None and _alarm_is_free()
+    if limit is not None and not by_alarm: threading.Thread(target=self._watch, args=(done,limit), daemon=True).start()
+    @contextmanager
+    def inside():
+        with guard:
+            if by_alarm: guard.alarm(self._clock, limit)
+            yield
+    self.core.interruptible = inside()
+    try: yield
+    finally:
+        done.set()
+        if by_alarm: self._late = guard.fired and not self._asked
+
+# %% ../nbs/05_shell.ipynb #4ddc5ef9
+@patch
 def run_cell(self:LocalShell,
     code:str, # Python, or an IPython magic
     timeout:float|None=None, # Seconds, instead of the shell's `cell_timeout`
@@ -739,13 +782,10 @@ def run_cell(self:LocalShell,
 )->Result:
     "Run one cell. Only a Ctrl-C of the user's raises; whatever the code does is in the result"
     if not isinstance(code, str): raise TypeError(f'code must be a string, not {type(code).__name__}')
-    limit,done = self.cell_timeout if timeout is None else timeout,threading.Event()
-    with _one_cell(self):
-        self._clock,self._late,self._asked = Clock(),False,False
-        if limit is not None: threading.Thread(target=self._watch, args=(done,limit), daemon=True).start()
+    limit = self.cell_timeout if timeout is None else timeout
+    with _one_cell(self), self._timed(limit):
         self.core.final = None
-        try: res = self.core.run(code, max_output)
-        finally: done.set()
+        res = self.core.run(code, max_output)
     if res.final and self.final is None: self.final = res.final
     if self._late: return timed_out(res, limit)
     if res.error_type=='KeyboardInterrupt' and not self._asked and self._guard.main: raise KeyboardInterrupt
