@@ -132,15 +132,18 @@ def _check(ctx):
     return ctx
 
 def _kind(o):
+    "Its type, with an article"
     t = type(o).__name__
-    return f"{'an' if t[0] in 'aeiouAEIO' else 'a'} {t}"
+    return f"{'an' if t[0] in 'aeiouAEIO' or t=='ndarray' else 'a'} {t}"
 
 def _hint(o):
     "The way out for types that people do pass"
     if hasattr(o,'to_csv'): return ". For a table: pass df.to_csv() or df.to_dict('records')"
     if hasattr(o,'read'): return ". For an open file: pass its Path, or what its read() returns"
     if isinstance(o,(bytes,bytearray)): return ". Decode bytes inside a list or dict first"
-    if isinstance(o,(set,frozenset)) or hasattr(o,'__next__'): return ". Make a list of it first"
+    if isinstance(o,Path): return ". Paths may stand in a list of nothing else, or as the values of a dict"
+    if hasattr(o,'tolist'): return ". For an array: pass its tolist()"
+    if hasattr(o,'__iter__'): return ". Make a list of it first"
     return ''
 
 # %% ../nbs/04_context.ipynb #5ffd97f7

@@ -23,7 +23,7 @@ def fold(s:str)->str:
     return unicodedata.normalize('NFKC', s)
 
 # %% ../nbs/07_search.ipynb #998392c8
-_endings = ('ness','ment','able','ible','ing','ion','ies','ed','er','or','al','ly','es','s','y','e')
+_endings = ('ness','ment','able','ible','ing','ion','ed','er','or','al','ly','y','e')
 _vowel = re.compile('[aeiouy]')
 
 def stem(w:str)->str:
@@ -231,7 +231,10 @@ def _query(query, k):
     "`query` and `k` in order, or an error that a model can act on"
     if not isinstance(query,str): raise TypeError(f"search needs words to look for, as a str, not {type(query).__name__}: search('some words', k=3)")
     if isinstance(k,bool) or not isinstance(k,int) or k<1: raise ValueError(f"k is how many passages to return, 1 or more, not {k!r}: search('some words', k=3)")
+    if len(query)>_longest: raise ValueError(f"the query has {len(query):,} characters: search for a few words, at most {_longest:,} characters")
     return query.strip()
+
+_longest = 2000
 
 @patch
 def _candidates(self:Index, q, n):
@@ -257,7 +260,7 @@ def search(self:Index,
     if not q: return Hits(note="The query is empty. Give it a few words that the passage may hold: search('some words')")
     for score,i,s,e in self.build()._candidates(q, 20+10*k):
         text = self.texts[i][s:e]
-        key = tuple(_word.findall(text)) or text
+        key = ' '.join(text.split())
         if key in seen or any(i==j and s<b and a<e for j,a,b in taken): continue
         seen.add(key)
         taken.append((i,s,e))

@@ -24,6 +24,10 @@ def test_table_and_open_file(tmp_path):
     class DataFrame:
         def to_csv(self): ...
     assert 'a DataFrame' in (m := msg(load_context, DataFrame())) and 'to_csv' in m
+    class ndarray:
+        def tolist(self): ...
+    assert 'an ndarray' in (m := msg(load_context, ['a',ndarray()])) and 'tolist()' in m
+    assert 'Make a list' in msg(load_context, (o for o in 'ab')) and 'values of a dict' in msg(load_context, ['a',tmp_path])
     (tmp_path/'a').write_text('x')
     with open(tmp_path/'a') as f: assert 'pass its Path' in msg(load_context, f)
 

@@ -61,6 +61,10 @@ def test_empty_query(q):
 def test_query_of_other_types(q):
     with pytest.raises(TypeError, match='search\\('): Index('some text').search(q)
 
+def test_query_as_long_as_a_page():
+    with pytest.raises(ValueError, match='few words'): Index('some text').search('some text '*100_000)
+    assert Index('some text').search('some (text) '*100)
+
 @pytest.mark.parametrize('k', [0, -1, 1.5, '3', None, True])
 def test_wrong_k(k):
     with pytest.raises(ValueError, match='1 or more'): Index('some text').search('text', k)
