@@ -179,14 +179,15 @@ def est_tokens(o)->int:
 # %% ../nbs/04_context.ipynb #1e174922
 def _sample(text, name, n):
     "The start of `text` as a statement about the variable"
+    if not n: return ''
     return f"{name} == {text!r}" if len(text)<=n else f"{name}[:{n}] == {text[:n]!r}"
 
 def _size(n): return f"{n:,} character{'s'*(n!=1)} (about {est_tokens(n):,} token{'s'*(n>4 or n==0)})"
 
 def _describe_str(s, n):
     lines = s.count('\n') + (not s.endswith('\n'))
-    end = f" and context[-{n//2}:] == {s[-(n//2):]!r}" if len(s)>2*n else ''
-    return f"`context` is a str of {_size(len(s))} in {lines:,} line{'s'*(lines!=1)}. {_sample(s,'context',n)}{end}"
+    end = f" and context[-{n//2}:] == {s[-(n//2):]!r}" if n and len(s)>2*n else ''
+    return f"`context` is a str of {_size(len(s))} in {lines:,} line{'s'*(lines!=1)}. {_sample(s,'context',n)}{end}".rstrip()
 
 # %% ../nbs/04_context.ipynb #885427e3
 def _keys(d, n=5):
@@ -203,12 +204,12 @@ def _describe_parts(o, n):
     path,leaf = next(walk(o), ((),''))
     first = vs[0]
     if isinstance(first,dict): res += f"{_cut(place(path[:1]),80)} is a dict with the keys {_keys(first)}. "
-    return res + _sample(leaf if isinstance(leaf,str) else str(leaf), _cut(place(path),80), n)
+    return (res + _sample(leaf if isinstance(leaf,str) else str(leaf), _cut(place(path),80), n)).rstrip()
 
 # %% ../nbs/04_context.ipynb #f1d37742
 def describe(
     ctx, # A context as `load_context` returns it
-    n:int=160 # Characters of its start to show; half as many of its end
+    n:int=160 # Characters of its start to show, half as many of its end; 0 for none
 )->str:
     "What the root model is told about `context`: type, size, parts, a sample"
     return _describe_str(ctx, n) if isinstance(ctx,str) else _describe_parts(ctx, n)

@@ -233,8 +233,7 @@ class LM:
 @patch
 def _target(self:LM)->dict:
     "Where a call goes: `model`, and `api_base` and `api_key` where they are needed"
-    if self.local: self._start_local()
-    model,base = self.model,self.base_url
+    model,base = self._local_server() if self.local else (self.model,self.base_url)
     if base and '/' not in model: model = f'openai/{model}'
     if (os.environ.get('RLM_OFFLINE','') not in ('','0') or _offline) and not is_loopback(base):
         raise LMError('offline', f'{self.model} was not asked: calls that leave this machine are switched off (RLM_OFFLINE or offline())')
@@ -242,12 +241,12 @@ def _target(self:LM)->dict:
     return {k:v for k,v in dict(model=model, api_base=base, api_key=key).items() if v is not None}
 
 @patch
-def _start_local(self:LM):
+def _local_server(self:LM)->tuple: # litellm's name for the model, and the address
     "Start, or find, the server of the local model"
     from rlm.local import serve_local
     srv = serve_local(self.model)
-    self.base_url,self.window,self.local,self.srv = srv.base_url,srv.n_ctx,False,srv
-    self.model_name,self.model = self.model,f'openai/{srv.model}'
+    self.window = srv.n_ctx
+    return f'openai/{srv.model}', srv.base_url
 
 # %% ../nbs/03_lm.ipynb #688329c2
 def sendable(o):
@@ -265,7 +264,7 @@ async def _send(self:LM, messages:list, tools:list|None, **kw):
     "One attempt at one call; returns litellm's response"
     target = await asyncio.to_thread(self._target)
     litellm = await asyncio.to_thread(get_litellm)
-    opts = dict(temperature=self.temperature, max_tokens=self.max_tokens, **{**self.kw, **kw})
+    opts = {**dict(temperature=self.temperature, max_tokens=self.max_tokens), **self.kw, **kw}
     opts = {k:v for k,v in opts.items() if v is not None}
     if tools: opts |= dict(tools=tools, **_tool_kwargs(litellm))
     res = await litellm.acompletion(messages=sendable(messages), max_retries=0, num_retries=0, drop_params=True, timeout=self.timeout,
@@ -341,7 +340,6 @@ def cost(self:LM, reply:Reply)->float|None:
 def per_token(self:LM)->tuple|None:
     "Dollars per token, in and out, or `None` if not known"
     if self.prices is not None: return tuple(o/1e6 for o in self.prices)
-    if self.local: return 0.,0.
     i = self.info()
     return (i['input_cost_per_token'],i['output_cost_per_token']) if i.get('input_cost_per_token') is not None else None
 
@@ -362,7 +360,7 @@ def estimate(self:LM, messages:list)->Usage:
 @patch
 def can_call_tools(self:LM)->bool:
     "Whether the model is known to support tool calls"
-    return not self.local and bool(self.info().get('supports_function_calling'))
+    return bool(self.info().get('supports_function_calling'))
 
 @patch
 def context_window(self:LM)->int|None:

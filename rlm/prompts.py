@@ -299,9 +299,11 @@ def find_final(
 
 # %% ../nbs/00_prompts.ipynb #f16c2010
 def final_value(text:str):
-    "The value of a `FINAL` given as text: a Python literal, else the text itself"
-    try: return ast.literal_eval(text)
+    "The value of a `FINAL` given as text: a Python literal that means just what is written, else the text itself"
+    try: v = ast.literal_eval(text)
     except (ValueError,SyntaxError,RecursionError,MemoryError,TypeError): return text
+    if isinstance(v, (int,float,complex)): return v if str(v)==text.strip() else text
+    return text if isinstance(v, tuple) and not text.lstrip().startswith('(') else v
 
 def is_expression(
     text:str, # What stands in the parentheses of `FINAL`

@@ -171,7 +171,7 @@ def add_search(sh:Shell, ctx):
         "The k passages of the context that match the words of the query best"
         with lock:
             if not index: index.append(Index(ctx))
-        return index[0].search(query, k)
+        return index[0].search(query, k).plain()
     sh.bind('search', search, result=Hits)
     sh.extras.update(SEARCH_DOC)
 
