@@ -70,7 +70,7 @@ class Opaque:
     def __str__(self): return self.text
 
 # %% ../nbs/05_shell.ipynb #0cc71def
-MAX_DEPTH,MAX_ITEMS,BLOB = 60,2_000_000,32_768
+MAX_DEPTH,MAX_ITEMS,BLOB = 60,2_000_000,2048
 
 class CrossError(ValueError):
     "A value is too large to cross, or what came across is not a packed value"
@@ -331,8 +331,12 @@ def _shell_class():
         def _tee(self, channel): return _nothing()
         def system(self, cmd): raise PermissionError('no commands in this shell: use Python')
         getoutput = system_raw = system_piped = system
-        def find_line_magic(self, name): return None if name in _no_magics else super().find_line_magic(name)
-        def find_cell_magic(self, name): return None if name in _no_magics else super().find_cell_magic(name)
+        def run_line_magic(self, name, line, _stack_depth=1):
+            if name in _no_magics: self.system(name)
+            return super().run_line_magic(name, line, _stack_depth+1)
+        def run_cell_magic(self, name, line, cell):
+            if name in _no_magics: self.system(name)
+            return super().run_cell_magic(name, line, cell)
         def ask_exit(self): raise SystemExit
         def showtraceback(self, exc_tuple=None, *a, **kw): self.seen = (exc_tuple or sys.exc_info())[1]
         showsyntaxerror = showindentationerror = lambda self, *a, **kw: None
@@ -540,6 +544,7 @@ def show(self:Core, o):
 def _exec(self:Core, code, name):
     "Run the code, and give its exception and the text of that"
     self.sh.compile.name,self.sh.seen = name,None
+    code.encode()  # lone surrogates: an error here, and a crash of IPython further on
     r = self.sh.run_cell(code, store_history=False)
     e = r.error_before_exec or r.error_in_exec or self.sh.seen
     self.sh.last_execution_result = None
@@ -559,7 +564,7 @@ def run(self:Core,
     for k in ('FINAL','FINAL_VAR','SHOW_VARS'): self.ns[k] = self.tools[k]
     try:
         with self.capturing(cap), self.interruptible: e,err = self._exec(code, name)
-    except KeyboardInterrupt as k: e,err = k,error_text(k, self.sources)
+    except (KeyboardInterrupt,Exception) as k: e,err = k,error_text(k, self.sources)
     except Stop: pass
     full = cap.text()
     if full and 'last_output' not in code: self.ns['last_output'] = full
