@@ -14,8 +14,8 @@ from pathlib import Path
 from fastcore.basics import patch
 from .budget import Budget,Usage
 from .context import ContextError,decode,load_context,read_text,read_texts
-from .events import RunEnded,RunStarted
-from .view import ENDINGS,Console,as_text,as_usage,visible
+from .events import CodeRan,RunEnded,RunStarted
+from .view import ENDINGS,Console,as_text,as_usage,shorten,visible
 
 # %% ../nbs/16_cli.ipynb #8f914345
 EXIT = dict(answer=0, error=1, bad_input=2, fallback=3, steps=3, budget=4, interrupted=130)
@@ -38,15 +38,14 @@ _ask_examples = """examples:
   rlm ask "Where is the retry logic?" src/*.py --model openai/gpt-5 --sub-model openai/gpt-5-mini --max-cost 0.50
 """
 
-def _new_parser(prog, about, epilog=None):
-    return argparse.ArgumentParser(prog=prog, description=about, epilog=epilog, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _new_parser(prog, about, epilog=None, usage=None):
+    return argparse.ArgumentParser(prog=prog, usage=usage, description=about, epilog=epilog, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 # %% ../nbs/16_cli.ipynb #946a9ae0
 def ask_parser()->argparse.ArgumentParser:
     "The parser of `rlm ask`"
-    p = _new_parser('rlm ask', _ask_about, f'{_ask_examples}\n{_codes}')
-    p.add_argument('question', metavar='QUESTION', help='the question')
-    p.add_argument('files', metavar='FILE', nargs='*', help='text files; - is stdin, and so is a pipe if no file is named; several are given to the model as a dict by name')
+    p = _new_parser('rlm ask', _ask_about, f'{_ask_examples}\n{_codes}', 'rlm ask QUESTION [FILE|-]... [options]')
+    p.add_argument('words', metavar='QUESTION [FILE|-]...', nargs='*', help='the question, and text files; - is stdin, and so is a pipe if no file is named; several texts are given to the model as a dict by name')
     _model_options(p.add_argument_group('model'))
     _limit_options(p.add_argument_group('limits'))
     _run_options(p.add_argument_group('run'))
@@ -109,9 +108,18 @@ def top_parser()->argparse.ArgumentParser:
     p.add_argument('command', metavar='COMMAND', help=', '.join(_commands))
     return p
 
+def _parse_ask(argv):
+    "Options and words in any order; after `--` all are words"
+    i = argv.index('--') if '--' in argv else len(argv)
+    p = ask_parser()
+    args = p.parse_intermixed_args(argv[:i])
+    args.question,*args.files = [*args.words,*argv[i+1:]] or p.error('no question')
+    return args
+
 def parse(argv:list)->tuple: # The command and its arguments
     "Understand a command line; argparse's `SystemExit` for help, version and mistakes"
-    if argv and argv[0] in _commands: return argv[0],globals()[f'{argv[0]}_parser']().parse_intermixed_args(argv[1:])
+    if argv and argv[0]=='ask': return 'ask',_parse_ask(argv[1:])
+    if argv and argv[0] in _commands: return argv[0],globals()[f'{argv[0]}_parser']().parse_args(argv[1:])
     p = top_parser()
     cmd = p.parse_known_args(argv)[0].command
     p.error(f'no command {visible(cmd)!r}; to ask a question: rlm ask {visible(cmd)!r} FILE')
@@ -168,19 +176,20 @@ def _check_ask(args):
 def follow(
     events, # A generator of events
     view # What shows them: an object with `show`
-)->tuple: # The first event, the last one, and the number of steps
+)->tuple: # The first event, the last one, the number of steps, and the last output of the model's code
     "Show a run to its end"
-    seen,steps,stopped,get = {},0,False,events.__next__
+    seen,steps,found,stopped,get = {},0,None,False,events.__next__
     while True:
         try:
             ev,get = get(),events.__next__
             seen[type(ev)],steps = ev,max(steps, ev.step or 0)
+            if isinstance(ev,CodeRan) and ev.text.strip(): found = shorten(ev.text, 2000, 40)
             view.show(ev)
         except StopIteration: break
         except KeyboardInterrupt:
             if stopped: raise
             stopped,get = True,lambda: events.throw(KeyboardInterrupt)
-    return seen.get(RunStarted,RunStarted()), seen.get(RunEnded,RunEnded(status='error', error='the run broke off')), steps
+    return seen.get(RunStarted,RunStarted()), seen.get(RunEnded,RunEnded(status='error', error='the run broke off')), steps, found
 
 # %% ../nbs/16_cli.ipynb #8408a4b0
 def put(text:str, file=None):
@@ -214,13 +223,14 @@ def result(
     start, # The run's first event
     end, # Its last
     steps:int, # How many steps it took
+    found:str|None=None, # The last output of the model's code
     log=None # The path of its log
 )->dict: # What `--json` prints
     "A run in a dict"
     u = as_usage(end.usage) if end.usage else Usage()
     def part(o): return {k:v for k,v in asdict(o).items() if k!='by'}
     return dict(answer=end.answer, status=end.status, model=start.model, sub_model=start.sub_model, cost=u.cost, steps=steps, seconds=round(end.seconds or 0,3),
-                error=end.error, usage={**part(u), **{k:part(u.by.get(k,Usage())) for k in ('root','sub')}}, log=log and str(log))
+                error=end.error, usage={**part(u), **{k:part(u.by.get(k,Usage())) for k in ('root','sub')}}, log=log and str(log), found=found if end.answer is None else None)
 
 # %% ../nbs/16_cli.ipynb #166001dc
 def _make(kw, model):
@@ -229,20 +239,33 @@ def _make(kw, model):
     if model is not None: kw = {**kw, 'model':model, 'sub_model':model}
     return RLM(**kw)
 
+def _check_log(path):
+    "A log that cannot be written is bad input, and noticed before anything is spent"
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        open(path,'a').close()
+    except OSError as e: raise BadInput(f'the log {path} cannot be written: {e.strerror or e}') from None
+
 class _Silent:
     def show(self, ev): pass
     def close(self): pass
+
+def _tell_ending(end, found):
+    "Where no progress was shown: how a run ended, and what was found if there is no answer"
+    tell(ENDINGS.get(end.status,end.status)+(f': {end.error}' if end.error else ''))
+    if found and end.answer is None: tell(f'the last output of its code was: {found}')
 
 def ask(args, model=None)->int: # The exit code
     "`rlm ask`"
     kw = _check_ask(args)
     context = read_context(args.files, args.encoding, args.errors)
+    if args.log: _check_log(args.log)
     view = _Silent() if args.quiet else Console(sys.stderr, answer=False)
-    try: start,end,steps = follow(_make(kw, model).events(args.question, context), view)
+    try: start,end,steps,found = follow(_make(kw, model).events(args.question, context), view)
     finally: view.close()
-    if args.json: put(as_json(result(start, end, steps, args.log)))
+    if args.json: put(as_json(result(start, end, steps, found, args.log)))
     elif end.answer is not None: put(as_text(end.answer))
-    if args.quiet and end.status!='answer': tell(ENDINGS.get(end.status,end.status)+(f': {end.error}' if end.error else ''))
+    if args.quiet and end.status!='answer': _tell_ending(end, found)
     return EXIT.get(end.status, 1)
 
 # %% ../nbs/16_cli.ipynb #7ae337f2
@@ -404,7 +427,8 @@ def main(
     args,got = None,[]
     try:
         cmd,args = parse(sys.argv[1:] if argv is None else list(argv))
-        with _terminable() as got: return globals()[cmd](args, model)
+        with _terminable() as got: rc = globals()[cmd](args, model)
+        return 143 if got and rc==EXIT['interrupted'] else rc
     except SystemExit as e: return e.code if isinstance(e.code,int) else 0
     except KeyboardInterrupt:
         tell('interrupted')

@@ -251,7 +251,7 @@ def on_RunStarted(self:Console, ev):
     iso = ev.settings.get('isolation')
     self._text(shorten(ev.question, 600, 8), 'bold', '     ', 'rlm: ')
     self._text(f'{one_line(ev.model)}{sub}'+(f', shell isolation: {one_line(iso)}' if isinstance(iso,str) else ''), 'dim')
-    if ev.context: self._text(shorten(ev.context, 600, 6), 'dim')
+    if ev.context: self._text(shorten(ev.context, 300, 4), 'dim')
 
 # %% ../nbs/11_view.ipynb #14e84e48
 @patch
@@ -278,7 +278,7 @@ def on_CodeRan(self:Console, ev):
     st = ev.result.get('status','ok')
     bad = st!='ok' or bool(ev.result.get('error'))
     if st in ('timeout','lost'): self._text({'timeout':'the code ran out of time', 'lost':'the shell was lost'}[st], 'yellow')
-    if ev.text.strip(): self._text(shorten(ev.text.strip('\n'), self.chars), 'red' if bad else '', '  │ ')
+    if ev.text.strip() not in ('','(no output)'): self._text(shorten(ev.text.strip('\n'), self.chars), 'red' if bad else '', '  │ ')
 
 @patch
 def on_ToolRan(self:Console, ev):
@@ -367,7 +367,7 @@ def _event_html(ev)->str:
         think = _fold('reasoning', _block(ev.reply['reasoning'])) if ev.reply.get('reasoning') else ''
         return think+(f'<div style="white-space:pre-wrap;margin:4px 0;unicode-bidi:isolate">{esc(p)}</div>' if (p:=prose(ev.reply)) else '')
     if isinstance(ev,CodeStarted): return _block(ev.code.strip('\n'), more='border-left:3px solid #4a86e8;')
-    if isinstance(ev,CodeRan) and ev.text.strip():
+    if isinstance(ev,CodeRan) and ev.text.strip() not in ('','(no output)'):
         return _block(ev.text.strip('\n'), more='border-left:3px solid #d64545;' if ev.result.get('error') or ev.result.get('status','ok')!='ok' else '')
     if isinstance(ev,ToolRan): return _small(f'tool <b>{esc(ev.name)}</b> {esc(as_text(ev.args),500)}')+_block(ev.content)
     if isinstance(ev,Noted): return _small(f'<b>{esc(ev.kind)}</b>: {esc(ev.text,1000)}')
