@@ -14,7 +14,7 @@ from pydoc_data.topics import topics
 DOC = [ # question, what a right answer matches
     ('Which exception is raised by a failing assert statement?', r'AssertionError'),
     ('What is the name of the built-in variable that is true under normal circumstances and decides whether assert statements are executed?', r'__debug__'),
-    ('In the debugger, which command prints a stack trace with the most recent frame at the bottom?', r'\b(w|where|bt)\b'),
+    ('In the debugger, which command prints a stack trace with the most recent frame at the bottom?', r'\b(w|bt)\b|w\(here\)|^\W*where\b'),
     ('Which string method returns a copy suited for caseless matching, more aggressive than lowercasing?', r'casefold'),
     ('Which method is called to implement truth value testing?', r'__bool__'),
     ('Which statement lets a nested function rebind a variable of the enclosing function?', r'nonlocal'),
@@ -29,7 +29,7 @@ DOC = [ # question, what a right answer matches
     ('What happens when a finally clause executes a return statement while an exception is saved?', r'discard|lost|not re-?raised|swallow|suppress'),
     ('Which attribute of a class restricts the variables of its instances, so that no __dict__ is created?', r'__slots__'),
     ('How many arguments does __exit__ take for the exception, besides self?', r'\b(3|three)\b|exc_type'),
-    ('What is the value of an empty product of comparisons chained, that is: is "a < b < c" evaluated with b once or twice?', r'\bonce\b|one time'),
+    ('In a chained comparison such as a < b < c, how often is b evaluated?', r'\bonce\b|one time|\b1\b'),
     ('Which method is called to create a new instance of a class, before __init__?', r'__new__'),
     ('What does the underscore match in a case pattern of a match statement?', r'anything|any|wildcard|always|everything'),
 ]
