@@ -8,7 +8,7 @@ __all__ = ['known_weights', 'Weights', 'LocalModelError', 'which_weights', 'cach
            'LocalServer', 'close_all', 'serve_local', 'measure', 'local_status']
 
 # %% ../nbs/02b_local.ipynb #bfd554cd
-import atexit,contextlib,ctypes,hashlib,http.client,importlib.metadata,importlib.util,json,os,shutil,ssl,subprocess,sys,tempfile,threading,time,zipfile
+import contextlib,hashlib,http.client,importlib.metadata,importlib.util,json,os,shutil,signal,socket,ssl,subprocess,sys,tempfile,threading,time,zipfile
 import urllib.error,urllib.request
 from dataclasses import dataclass
 from pathlib import Path
@@ -343,131 +343,173 @@ def _fetch_locked(w, folder, source, say)->Path:
     with file_lock(folder/f'{w.file}.lock', waiting): return local_copy(w, folder) or _fetch_any(w, folder, source, say)
 
 # %% ../nbs/02b_local.ipynb #6908fa29
-def _runtime():
-    "The `xllamacpp` module"
-    try: import xllamacpp
-    except ImportError as e: raise LocalModelError(f'The local model needs the package xllamacpp ({e}): pip install "rlm[local]"') from e
-    return xllamacpp
+def _runtime_version()->str|None:
+    "The installed version of `xllamacpp`"
+    try: return importlib.metadata.version('xllamacpp')
+    except importlib.metadata.PackageNotFoundError: return
 
-# %% ../nbs/02b_local.ipynb #24f5b5f6
-def default_threads()->int:
-    "How many threads to compute with: the processors we may use, half of them where there are many (two threads of one core gain little)"
-    n = len(os.sched_getaffinity(0)) if hasattr(os,'sched_getaffinity') else os.cpu_count() or 1
-    return n if n<=4 else max(4, n//2)
+def _need_runtime():
+    "An error, if `xllamacpp` is not installed"
+    if not _runtime_version(): raise LocalModelError('The local model needs the package xllamacpp: pip install "rlm[local]"')
 
 # %% ../nbs/02b_local.ipynb #4cd83dc2
+def default_threads()->int:
+    "How many threads compute: `$RLM_THREADS`, or the processors we may use (half of them from eight on, where two are often one core)"
+    s = os.environ.get('RLM_THREADS')
+    if s and not (s.isdecimal() and int(s)): raise ValueError(f'RLM_THREADS={s!r}: it must be a whole number, 1 or more')
+    n = len(os.sched_getaffinity(0)) if hasattr(os,'sched_getaffinity') else os.cpu_count() or 1
+    return int(s) if s else n if n<8 else n//2
+
+# %% ../nbs/02b_local.ipynb #86203597
 def _params(x, path, name, n_ctx, threads, parallel, port, cache_mb):
-    "llama.cpp's settings for a server of ours"
+    "llama.cpp's settings for a server of ours: loopback only, no web page, nobody's prompts on show, only errors logged"
     p = x.CommonParams()
-    p.model.path,p.model_alias,p.port,p.n_ctx,p.n_parallel = str(path),{name},port,n_ctx,parallel
+    p.model.path,p.model_alias,p.port = path,{name},port
+    p.n_ctx,p.n_parallel,p.kv_unified,p.cache_ram_mib = n_ctx*parallel,parallel,parallel==1,cache_mb
     p.cpuparams.n_threads = p.cpuparams_batch.n_threads = threads
-    p.kv_unified,p.cache_ram_mib = True,cache_mb
-    p.verbosity,p.ui,p.endpoint_slots,p.cors_origins = -1,False,False,''
+    p.hostnames,p.n_threads_http = ['127.0.0.1'],64
+    p.verbosity,p.ui,p.endpoint_slots,p.cors_origins = 1,False,False,''
     return p
 
-# %% ../nbs/02b_local.ipynb #cb8ebd6b
+# %% ../nbs/02b_local.ipynb #207e9d93
+def _child(a):
+    "What the child does: serve, say where, and leave when the parent is gone"
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    import xllamacpp
+    try: server = xllamacpp.Server(_params(xllamacpp, **a))
+    except Exception as e: out = dict(error=str(e))
+    else: out = dict(address=server.listening_address)
+    print(json.dumps(out), flush=True)
+    if 'address' in out: sys.stdin.buffer.read()
+    os._exit(0)
+
+# %% ../nbs/02b_local.ipynb #0142cf00
+def _start_child(log, **a):
+    "A child that serves by the settings `a`, and what it said first; it logs to the open file `log`"
+    code = 'import json,sys; p,a = json.loads(sys.argv[1]); sys.path[:] = p; from rlm.local import _child; _child(a)'
+    p = subprocess.Popen([sys.executable,'-c',code,json.dumps([sys.path,a])], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
+    try: return p,json.loads(p.stdout.readline() or '{"error":"it ended at once"}')
+    except BaseException:
+        p.kill()
+        raise
+
+# %% ../nbs/02b_local.ipynb #d62ec5cd
 class LocalServer:
     "llama.cpp over one file of weights, OpenAI-compatible at `base_url`"
     def __init__(self,
         path, # A GGUF file
         name=None, # What the server calls the model; the file's name by default
-        n_ctx=32768, # Window in tokens, shared by all requests under way
-        threads=None, # Threads to compute with
-        parallel=4, # Requests worked on at once; others wait their turn
+        n_ctx=32768, # Window of a request, in tokens
+        threads=None, # Threads to compute with; `default_threads()` by default
+        parallel=1, # Requests worked on at once; others wait their turn
         port=0, # 0 for any free port
-        cache_mb=2048 # Memory for prompts that have left the window, in MiB
+        cache_mb=2048 # Main memory for prompts that had to leave the window, in MiB
     ):
+        _need_runtime()
         store_attr()
         self.model,self.threads = name or Path(path).stem, threads or default_threads()
-        x = _runtime()
-        try: self._server = x.Server(_params(x, path, self.model, n_ctx, self.threads, parallel, port, cache_mb))
-        except RuntimeError as e: raise LocalModelError(f'llama.cpp could not serve {str(path)!r} with n_ctx={n_ctx}, port={port}: is the file whole, '
-            f'is there memory for it ({Path(path).stat().st_size/1e9:.1f} GB and the window), is the port free?') from e
-        self.base_url = self._server.listening_address+'/v1'
-    def __repr__(self): return f'LocalServer({self.model!r}, n_ctx={self.n_ctx}, parallel={self.parallel}, {"up" if self._server else "closed"})'
+        self._log,self._pid = tempfile.TemporaryFile(),os.getpid()
+        self._proc,said = _start_child(self._log, path=str(path), name=self.model, n_ctx=n_ctx, threads=self.threads, parallel=parallel, port=port, cache_mb=cache_mb)
+        if 'error' in said: self._failed(said['error'])
+        self.base_url = said['address']+'/v1'
+    def __repr__(self): return f'LocalServer({self.model!r}, n_ctx={self.n_ctx}, parallel={self.parallel}, {"up" if self.up() else "closed"})'
 
-# %% ../nbs/02b_local.ipynb #0142cf00
+# %% ../nbs/02b_local.ipynb #86566e42
+@patch
+def log(self:LocalServer)->str:
+    "What llama.cpp has complained of"
+    if self._log.closed: return ''
+    self._log.seek(0)
+    return self._log.read().decode(errors='replace').strip()
+
+@patch
+def _failed(self:LocalServer, err):
+    "Say why the server did not start"
+    self._proc.wait(10)
+    why = '\n'.join([err, *self.log().splitlines()[-5:]])
+    self.close()
+    raise LocalModelError(f'llama.cpp could not serve {str(self.path)!r} with n_ctx={self.n_ctx}, parallel={self.parallel}, port={self.port}: {why}\n'
+        f'Is the file whole, is there memory for it ({Path(self.path).stat().st_size/1e9:.1f} GB and the window), is the port free?')
+
+# %% ../nbs/02b_local.ipynb #9a8011d2
+@patch
+def up(self:LocalServer)->bool:
+    "Is the server running? A forked process cannot wait for its parent's child, so there the port is tried"
+    if os.getpid()==self._pid: return self._proc.poll() is None
+    host,port = self.base_url.split('/')[2].split(':')
+    with contextlib.suppress(OSError), socket.create_connection((host,int(port)), 2): return True
+    return False
+
 @patch
 def close(self:LocalServer):
     "Stop the server, for everyone who uses it, and free its memory"
-    with _lock:
-        for k in [k for k,v in _servers.items() if v is self]: del _servers[k]
-    self._server = None
+    self._proc.kill()
+    self._proc.wait()
+    for o in (self._proc.stdin, self._proc.stdout, self._log): o.close()
 
 # %% ../nbs/02b_local.ipynb #80372697
-_servers,_lock,_start_lock = {},threading.RLock(),threading.Lock()
+_servers,_lock = {},threading.RLock()
 
 def close_all():
     "Stop every local server of this process"
-    for o in list(_servers.values()): o.close()
-
-def _forget():
-    "In a forked child: its parent's servers are not its own. Never freed, as that would wait for threads that do not exist here"
-    global _lock,_start_lock
-    for o in _servers.values(): ctypes.pythonapi.Py_IncRef(ctypes.py_object(o._server))
-    _servers.clear()
-    _lock,_start_lock = threading.RLock(),threading.Lock()
-
-# %% ../nbs/02b_local.ipynb #73566075
-def _hook_exit(_done=[]):
-    "Once: close at exit, forget in a forked child"
-    if _done: return
-    _done.append(atexit.register(close_all))
-    if hasattr(os,'register_at_fork'): os.register_at_fork(after_in_child=_forget)
+    with _lock:
+        for o in _servers.values(): o.close()
+        _servers.clear()
 
 # %% ../nbs/02b_local.ipynb #d905e34b
-def _no_proxy():
-    "If a proxy is set, except the loopback address from it"
-    if not any(os.environ.get(o) for o in ('HTTP_PROXY','http_proxy','ALL_PROXY','all_proxy')): return
-    for k in ('NO_PROXY','no_proxy'):
-        v = os.environ.get(k,'')
-        if '127.0.0.1' not in v and v!='*': os.environ[k] = f'{v},127.0.0.1'.strip(',')
+def _no_proxy(env=os.environ):
+    "If `env` sets a proxy, except the loopback address from it"
+    if not any(env.get(o) for o in ('HTTP_PROXY','http_proxy','ALL_PROXY','all_proxy')): return
+    v = env.get('no_proxy') or env.get('NO_PROXY') or ''
+    if v!='*' and '127.0.0.1' not in v.split(','): env['NO_PROXY'] = env['no_proxy'] = f'{v},127.0.0.1'.strip(',')
 
-# %% ../nbs/02b_local.ipynb #65bff2bf
+# %% ../nbs/02b_local.ipynb #46b2fec7
 def serve_local(
     model='local', # As `which_weights` reads it
-    n_ctx=32768, # Window in tokens
-    threads=None, # Threads to compute with
-    parallel=4, # Requests worked on at once
+    n_ctx=32768, # Window of a request, in tokens
+    threads=None, # Threads to compute with; `default_threads()` by default
+    parallel=1, # Requests worked on at once; others wait their turn
     port=0, # 0 for any free port
     progress=True # Show the download, if there is one
 )->LocalServer:
-    "The server for `model`, started if it is not running in this process yet"
+    "The server for `model` in this process, started (and its weights fetched) if need be"
     w = which_weights(model)
-    _runtime()
+    _need_runtime()
     path = fetch_weights(model, progress=progress)
-    key = (str(path.absolute()), n_ctx, threads, parallel, port)
-    with _start_lock:
-        if key not in _servers:
-            _hook_exit(); _no_proxy()
-            _servers[key] = LocalServer(path, getattr(w,'name',None), n_ctx, threads, parallel, port)
+    key = (str(path.absolute()), n_ctx, threads or default_threads(), parallel, port)
+    with _lock:
+        if key not in _servers or not _servers[key].up():
+            _no_proxy()
+            _servers[key] = LocalServer(path, w.name if isinstance(w,Weights) else None, n_ctx, threads, parallel, port)
         return _servers[key]
 
-# %% ../nbs/02b_local.ipynb #46b2fec7
+# %% ../nbs/02b_local.ipynb #968d63ba
 def _post(server, path, timeout=600, **kw)->dict:
     "POST `kw` to the server, never by way of a proxy"
     req = urllib.request.Request(server.base_url+path, json.dumps(kw).encode(), {'Content-Type':'application/json'})
     with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(req, timeout=timeout) as r: return json.loads(r.read())
 
-# %% ../nbs/02b_local.ipynb #aef1cf18
 def measure(
-    server:LocalServer, # A running server
+    server, # A running `LocalServer`
     prompt_tokens=256, # About how many tokens to read
     reply_tokens=32 # How many to write
 )->dict: # Tokens a second
     "How fast `server` reads and writes"
     text = ' '.join(f'{i} is a number.' for i in range(prompt_tokens//6))
-    r = _post(server, '/completions', prompt=text, max_tokens=reply_tokens, temperature=0, cache_prompt=False, ignore_eos=True)['timings']
-    return dict(read=round(r['prompt_per_second'],1), written=round(r['predicted_per_second'],1))
+    t = _post(server, '/completions', prompt=text, max_tokens=reply_tokens, temperature=0, cache_prompt=False, ignore_eos=True)['timings']
+    return dict(read=round(t['prompt_per_second'],1), written=round(t['predicted_per_second'],1))
 
-# %% ../nbs/02b_local.ipynb #968d63ba
-def local_status(folder=None)->dict:
-    "What there is of the local model on this machine; reads no big file and starts nothing"
-    folder = Path(folder or cache_folder())
-    def one(w):
-        p = next((p for p in (_user_path(w), folder/w.file, *_hub_caches(w)) if p and p.is_file()), None)
-        return dict(name=w.name, path=p and str(p), verified=bool(p and is_verified(p, w, folder)), bytes=w.bytes, licence=w.licence)
-    try: version = importlib.metadata.version('xllamacpp')
-    except importlib.metadata.PackageNotFoundError: version = None
-    return dict(folder=str(folder), weights=[one(o) for o in known_weights.values()], runtime=version,
-        install=None if version else 'pip install "rlm[local]"', servers=[repr(o) for o in _servers.values()])
+# %% ../nbs/02b_local.ipynb #9d5bccb5
+def _status_of(w, folder)->dict:
+    "Where `w` is on this machine, and whether it was verified"
+    p = next((p for p in (_user_path(w), folder/w.file, *_hub_caches(w)) if p and p.is_file()), None)
+    return dict(name=w.name, path=p and str(p), verified=bool(p and is_verified(p, w, folder)), bytes=w.bytes, licence=w.licence)
+
+# %% ../nbs/02b_local.ipynb #50d0c705
+def local_status(
+    folder=None # Cache folder; `cache_folder()` by default
+)->dict: # folder, weights, runtime (version or `None`), install (what to type, or `None`), servers
+    "What there is of the local model on this machine"
+    folder,v = Path(folder or cache_folder()),_runtime_version()
+    return dict(folder=str(folder), weights=[_status_of(o, folder) for o in known_weights.values()], runtime=v,
+        install=None if v else 'pip install "rlm[local]"', servers=[repr(o) for o in _servers.values() if o.up()])
