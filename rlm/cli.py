@@ -15,7 +15,7 @@ from fastcore.basics import patch
 from .budget import Budget,Usage
 from .context import ContextError,decode,load_context,read_text,read_texts
 from .events import CodeRan,RunEnded,RunStarted
-from .view import ENDINGS,Console,as_text,as_usage,shorten,visible
+from .view import ENDINGS,Console,as_text,as_usage,came_back,shorten,visible
 
 # %% ../nbs/16_cli.ipynb #8f914345
 EXIT = dict(answer=0, error=1, bad_input=2, fallback=3, steps=3, budget=4, interrupted=130)
@@ -183,7 +183,7 @@ def follow(
         try:
             ev,get = get(),events.__next__
             seen[type(ev)],steps = ev,max(steps, ev.step or 0)
-            if isinstance(ev,CodeRan) and ev.text.strip(): found = shorten(ev.text, 2000, 40)
+            if isinstance(ev,CodeRan): found = shorten(came_back(ev)[0], 2000, 40) or found
             view.show(ev)
         except StopIteration: break
         except KeyboardInterrupt:
@@ -194,7 +194,7 @@ def follow(
 # %% ../nbs/16_cli.ipynb #8408a4b0
 def put(text:str, file=None):
     "Write `text` and a newline to standard output"
-    file = file or sys.stdout
+    if (file:=file or sys.stdout) is None: return
     enc = getattr(file,'encoding',None) or 'utf-8'
     if file.isatty(): text = visible(text)
     try:
@@ -208,7 +208,7 @@ def _drop(file):
 
 def tell(text:str, file=None):
     "Say something to the user on standard error"
-    file = file or sys.stderr
+    if (file:=file or sys.stderr) is None: return
     with contextlib.suppress(OSError,ValueError):
         file.write(visible(f'rlm: {text}').encode(file.encoding or 'utf-8','backslashreplace').decode(file.encoding or 'utf-8')+'\n')
         file.flush()
@@ -260,7 +260,7 @@ def ask(args, model=None)->int: # The exit code
     kw = _check_ask(args)
     context = read_context(args.files, args.encoding, args.errors)
     if args.log: _check_log(args.log)
-    view = _Silent() if args.quiet else Console(sys.stderr, answer=False)
+    view = _Silent() if args.quiet or sys.stderr is None else Console(sys.stderr, answer=False)
     try: start,end,steps,found = follow(_make(kw, model).events(args.question, context), view)
     finally: view.close()
     if args.json: put(as_json(result(start, end, steps, found, args.log)))
