@@ -105,26 +105,27 @@ Search with a few words that the text itself may use. Never guess: the answer mu
 # %% ../nbs/00_prompts.ipynb #906eddf4
 SEARCH_DOC = {'search(query, k=3)': 'the k passages that match the words of the query best; print it to read them. h = search(...)[0] has h.text, h.start, h.end'}
 
-def _hits(*hits):
+def _hits(query, *hits):
     "As `rlm.search.Hits` shows itself"
     one = lambda i,start,text: f'[{i}] context[{start}:{start+len(text)}]\n| {text}\n'
-    return f"{len(hits)} passage{'s'*(len(hits)!=1)}:\n" + ''.join(one(i,*o) for i,o in enumerate(hits)) + '(end of the passages)'
+    return f"{len(hits)} passage{'s'*(len(hits)!=1)} for {query!r}:\n" + ''.join(one(i,*o) for i,o in enumerate(hits)) + '(end of the passages)'
 
 def small_preset()->Preset:
     "How small models are spoken to"
     p = Preset('small', SMALL_PROMPT, search=True, sample=False, remind=True, one_block=True, max_output=2400, max_tokens=400)
     desc = lambda n: f'`context` is a str of {n:,} characters.'
-    ferry = _hits((88121, 'The ferry Morgenrot was sold in 1931 to a company in Torvik, which painted her green.'),
+    ferry = _hits('ferry Morgenrot sold company', (88121, 'The ferry Morgenrot was sold in 1931 to a company in Torvik, which painted her green.'),
                   (20417, 'Passengers were told that the ferry would not sail in fog.'))
     ex = example('Who bought the ferry Morgenrot?', desc(310422), [('print(search("ferry Morgenrot sold company"))', ferry)],
                  'a company in Torvik', p, SEARCH_DOC)
     ex += example('How many entries of the logbook mention hail?', desc(95210),
         [('print(sum("hail" in line.lower() for line in context.splitlines()))', '17')], '17', p, SEARCH_DOC)
-    peat = 'Cutters worked in pairs. The blocks were stacked on edge, so that the wind could pass between them, and turned after nine days.'
-    ex += example('For what reason were the blocks of peat not laid flat?', desc(204877),
-        [('hits = search("peat blocks stacked laid flat")\nprint(hits)', _hits((51730, peat))),
-         ('print(llm_query("Why were the blocks not laid flat?\\n\\n" + hits[0].text))', 'So that the wind could pass between them.')],
-        'so that the wind could pass between them', p, SEARCH_DOC)
+    peat = (51730, 'Cutters worked in pairs. The blocks were stacked on edge, so that the wind could pass between them, and turned after nine days.')
+    rows = (140022, 'By the end of May the stacks of peat stood in rows along the ditch.')
+    ex += example('For what reason were the blocks of peat not laid flat?', desc(204877), [
+        ('hits = search("peat blocks stacked laid flat")\nprint(hits)', _hits('peat blocks stacked laid flat', peat, rows)),
+        ('print(llm_query(str(hits) + "\\n\\nAnswer from these passages in a few words: why were the blocks of peat not laid flat?"))',
+         'So that the wind could pass between them.')], 'so that the wind could pass between them', p, SEARCH_DOC)
     return replace(p, examples=ex)
 
 # %% ../nbs/00_prompts.ipynb #c581e036
