@@ -210,11 +210,12 @@ def _held():
 # %% ../nbs/06_sandbox.ipynb #d94801bf
 def _confine(cfg):
     "Give up everything but computing, and say what holds"
-    _limits(cfg['memory'], cfg['scratch'])
-    if sys.platform!='linux' or cfg['isolation']=='process': return {}
-    if len(os.listdir('/proc/self/task'))!=1: raise RuntimeError('confine before any thread is started')
+    if os.name!='nt': _limits(cfg['memory'], cfg['scratch'])
+    if sys.platform!='linux': return {}
     _prctl(1, signal.SIGKILL)  # die with the parent
     if os.getppid()!=cfg['parent']: os._exit(1)
+    if cfg['isolation']=='process': return {}
+    if len(os.listdir('/proc/self/task'))!=1: raise RuntimeError('confine before any thread is started')
     _drop_capabilities()
     read = _python_paths() | set(cfg['read']) | {f'/proc/{os.getpid()}','/proc/cpuinfo','/proc/meminfo','/proc/stat','/sys/devices/system/cpu'}
     got = _landlock(read, [cfg['scratch']] if cfg['scratch'] else [], ['/dev/null','/dev/zero','/dev/urandom'])
@@ -244,26 +245,48 @@ def _parse(j):
 # %% ../nbs/06_sandbox.ipynb #b6938a16
 class Frames:
     "Takes bytes in as they come and gives whole frames out"
-    def __init__(self, cap=None): self.buf,self.cap = bytearray(),cap
+    def __init__(self, cap=None, room=1<<18): self.buf,self.lo,self.hi,self.cap,self.room = bytearray(room),0,0,cap,room
 
-    def head(self):
-        "Lengths of the next frame's JSON and blobs, once they are there"
-        if len(self.buf)<8: return None
-        n,k = struct.unpack_from('>II', self.buf)
-        if self.cap and (n>self.cap or k>_MAX_BLOBS): raise Lost(f'a frame of {n:,} bytes and {k:,} blobs')
-        if len(self.buf)<8+4*k: return None
-        ns = struct.unpack_from(f'>{k}I', self.buf, 8)
-        if self.cap and n+sum(ns)>self.cap: raise Lost(f'a frame of {n+sum(ns):,} bytes')
-        return 8+4*k,n,ns
+    def take(self, sock)->int:
+        "Receive once; 0 if the other side is gone"
+        if self.lo==self.hi:
+            self.lo = self.hi = 0
+            if len(self.buf)>8*self.room: self.buf = bytearray(self.room)
+        if len(self.buf)-self.hi<self.room//2: self.make_room()
+        with memoryview(self.buf) as v: n = sock.recv_into(v[self.hi:])
+        self.hi += n
+        return n
 
-    def __iter__(self):
-        while (h:=self.head()) and len(self.buf)>=h[0]+h[1]+sum(h[2]):
-            o,n,ns = h
-            j,blobs = bytes(self.buf[o:o+n]),[]
-            o += n
-            for k in ns: blobs.append(bytes(self.buf[o:o+k])); o += k
-            del self.buf[:o]
-            yield j,blobs
+    def make_room(self):
+        "Move what is left to the front, and grow if that is not enough"
+        rest = self.buf[self.lo:self.hi]
+        h = self.head()
+        need = h[0]+h[1]+sum(h[2]) if h else 0
+        if max(need, len(rest)+self.room//2)>len(self.buf): self.buf = bytearray(max(need, len(rest))+self.room)
+        self.buf[:len(rest)] = rest
+        self.lo,self.hi = 0,len(rest)
+
+# %% ../nbs/06_sandbox.ipynb #0b159f92
+@patch
+def head(self:Frames):
+    "Lengths of the next frame's head, JSON and blobs, once they are there"
+    have = self.hi-self.lo
+    if have<8: return None
+    n,k = struct.unpack_from('>II', self.buf, self.lo)
+    if self.cap and (n>self.cap or k>_MAX_BLOBS): raise Lost(f'a frame of {n:,} bytes and {k:,} blobs')
+    if have<8+4*k: return None
+    ns = struct.unpack_from(f'>{k}I', self.buf, self.lo+8)
+    if self.cap and n+sum(ns)>self.cap: raise Lost(f'a frame of {n+sum(ns):,} bytes')
+    return 8+4*k,n,ns
+
+@patch
+def __iter__(self:Frames):
+    while (h:=self.head()) and self.hi-self.lo>=h[0]+h[1]+sum(h[2]):
+        at,parts = self.lo+h[0],[]
+        with memoryview(self.buf) as v:
+            for n in (h[1],*h[2]): parts.append(bytes(v[at:at+n])); at += n
+        self.lo = at
+        yield parts[0],parts[1:]
 
 # %% ../nbs/06_sandbox.ipynb #a31df131
 _CHUNK = 1<<20
@@ -340,7 +363,7 @@ def _batches(v):
 # %% ../nbs/06_sandbox.ipynb #ca0fea02
 class _Builder:
     "Builds a staged value from its messages"
-    def __init__(self): self.stack,self.value = [],None
+    def __init__(self): self.stack,self.value,self.failed = [],None,''
 
     def put(self, o, key):
         if not self.stack: self.value = o
@@ -372,7 +395,8 @@ class _Child:
     "The message loop in the child process"
     def __init__(self, sock, core, report):
         store_attr('sock,core')
-        self.jobs,self.out,self.waiting,self.ids = queue.SimpleQueue(),queue.SimpleQueue(),{},itertools.count(1)
+        self.jobs,self.kick,self.waiting,self.ids = queue.SimpleQueue(),queue.SimpleQueue(),{},itertools.count(1)
+        self.out,self.lock = deque(),threading.Lock()
         self.running,self.cancelled,self.builder = None,None,None
         core.interruptible,core.on_final = self,self.on_final
         for f in (self.reader, self.writer): threading.Thread(target=f, daemon=True).start()
@@ -390,24 +414,32 @@ def send(self:_Child, msg, blobs=()):
     "Queue a frame, if it is one that the host would take"
     f = frame(msg, blobs)
     if sum(map(len, f))>FRAME-1000 or len(blobs)>_MAX_BLOBS: raise CrossError(f'too large to hand over: {sum(map(len, f)):,} bytes, of {FRAME:,} allowed')
-    self.out.put(f)
+    self.out.append(f)
+    if self.running is not None and threading.current_thread() is threading.main_thread(): self.kick.put(None)
+    else: self.flush()
+
+@patch
+def flush(self:_Child):
+    with self.lock:
+        try:
+            while self.out:
+                for b in self.out.popleft(): self.sock.sendall(b)
+        except OSError: os._exit(0)
 
 @patch
 def writer(self:_Child):
     while True:
-        try:
-            for b in self.out.get(): self.sock.sendall(b)
-        except OSError: os._exit(0)
+        self.kick.get()
+        self.flush()
 
 @patch
 def reader(self:_Child):
     "Take frames in; answers go to those who wait, the rest to the main thread"
-    frames = Frames()
+    frames = Frames(room=1<<21)
     while True:
-        try: b = self.sock.recv(1<<18)
-        except OSError: b = b''
-        if not b: os._exit(0)
-        frames.buf += b
+        try: n = frames.take(self.sock)
+        except OSError: n = 0
+        if not n: os._exit(0)
         for j,blobs in frames: self.receive(json.loads(j), blobs)
 
 @patch
@@ -421,9 +453,10 @@ def receive(self:_Child, m, blobs):
         if os.name=='nt' and self.running==m['id']: import _thread; _thread.interrupt_main()
     elif m['t']=='stage':
         self.builder = self.builder or _Builder()
-        self.builder(m, blobs)
+        try: self.builder.failed or self.builder(m, blobs)
+        except Exception as e: self.builder.failed,self.builder.stack = f'{type(e).__name__} {e}',[]
     else:
-        if m['t']=='staged': m['value'],self.builder = self.builder.value,None
+        if m['t']=='staged': m['built'],self.builder = self.builder,None
         self.jobs.put((m, blobs))
 
 # %% ../nbs/06_sandbox.ipynb #a48552ba
@@ -473,7 +506,10 @@ def do_get(self:_Child, m, blobs):
 @patch
 def do_set(self:_Child, m, blobs): self.core.ns[m['name']] = unpack(m['v'], blobs)
 @patch
-def do_staged(self:_Child, m, blobs): self.core.ns[m['name']] = m.pop('value')
+def do_staged(self:_Child, m, blobs):
+    b = m.pop('built')
+    if b.failed: raise RuntimeError(f'it does not fit into the shell: {b.failed}')
+    self.core.ns[m['name']] = b.value
 @patch
 def do_del(self:_Child, m, blobs): del self.core.ns[m['name']]
 @patch
@@ -570,7 +606,7 @@ def handle(self:_Server, m, fds):
             resource.prlimit(pid, resource.RLIMIT_AS, (m['n'], resource.prlimit(pid, resource.RLIMIT_AS)[1]))
     if op=='status':
         end = time.monotonic()+.5
-        while pid in self.kids and time.monotonic()<end: time.sleep(.01); self.reap()
+        while pid in self.kids and time.monotonic()<end: time.sleep(.001); self.reap()
         return dict(status=self.ended.pop(pid, None))
     return {}
 
@@ -684,11 +720,13 @@ def _seatbelt(cmd, cfg):
     return ['/usr/bin/sandbox-exec', '-p', _profile+more, *itertools.chain(*(('-D',f'{k}={v}') for k,v in params.items())), *cmd]
 
 def _lone(fd):
-    "The life of a child that was not forked: its first frame is its settings"
+    "The life of a child that was not forked: its settings come first"
     sock = socket.fromshare(sys.stdin.buffer.read()) if os.name=='nt' else socket.socket(fileno=fd)
-    frames = Frames()
-    while not (fs:=list(itertools.islice(frames, 1))): frames.buf += sock.recv(1)  # byte by byte, to leave the next frame alone
-    _child_main(sock, json.loads(fs[0][0]))
+    n = b''
+    while len(n)<4: n += sock.recv(4-len(n))
+    cfg = b''
+    while len(cfg)<struct.unpack('>I', n)[0]: cfg += sock.recv(1<<16)
+    _child_main(sock, json.loads(cfg))
 
 # %% ../nbs/06_sandbox.ipynb #1a30aad7
 class _Forked:
@@ -696,6 +734,7 @@ class _Forked:
     def __init__(self, cfg):
         self.server = fork_server()
         self.sock,theirs = socket.socketpair()
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1<<20)
         with theirs: self.pid = self.server.ask([theirs.fileno()], op='spawn', cfg=cfg)['pid']
     def signal(self, sig):
         try: self.server.ask(op='signal', pid=self.pid, sig=int(sig))
@@ -720,7 +759,8 @@ class _Started:
                 self.proc.stdin.write(theirs.share(self.proc.pid))
                 self.proc.stdin.close()
         self.pid = self.proc.pid
-        for b in frame(cfg): self.sock.sendall(b)
+        b = json.dumps(cfg|dict(parent=os.getpid())).encode()
+        self.sock.sendall(struct.pack('>I', len(b))+b)
     def signal(self, sig):
         if self.proc.poll() is None: self.proc.send_signal(sig) if os.name!='nt' else sig==signal.SIGINT or self.proc.kill()
     def memory(self, n): pass
@@ -782,7 +822,7 @@ def _start(self:SandboxShell):
     self._frames,self._out,self._feed = Frames(FRAME),deque(),iter(())
     self._calls,self._done,self._known = {},deque(),[]
     self.sel = selectors.DefaultSelector()
-    self.sel.register(self.child.sock, selectors.EVENT_READ)
+    self._events = 0
     self.sel.register(self._woken, selectors.EVENT_READ)
     m,_ = self._until(lambda m: m['t'] in ('hello','failed'), 30)
     try: self._check(m)
@@ -840,23 +880,27 @@ def _write(self:SandboxShell):
 @patch
 def _read(self:SandboxShell):
     "Messages that have arrived"
-    try: b = self.child.sock.recv(1<<18)
+    try: n = self._frames.take(self.child.sock)
     except BlockingIOError: return
-    if not b: raise Lost('')
-    self._frames.buf += b
+    if not n: raise Lost('')
     for j,blobs in self._frames: yield _parse(j),blobs
 
 # %% ../nbs/06_sandbox.ipynb #227006a2
 @patch
+def _listen(self:SandboxShell, events):
+    "What to wait for on the child's socket"
+    if events==self._events: return
+    if self._events: self.sel.unregister(self.child.sock)
+    if events: self.sel.register(self.child.sock, events)
+    self._events = events
+
+@patch
 def _step(self:SandboxShell, timeout):
     "Wait for something to happen, do what follows from it, and give the messages for the caller"
     while self._done: self._put(*self._done.popleft())
-    more = self._write()
-    events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._out else 0)
-    busy = len(self._calls)>=4096  # so many calls in flight: take no more until some are done
-    if busy: events &= ~selectors.EVENT_READ
-    try: self.sel.modify(self.child.sock, events) if events else self.sel.unregister(self.child.sock)
-    except KeyError: self.sel.register(self.child.sock, events)
+    self._write()
+    full = len(self._calls)>=4096  # so many calls in flight: take no more until some are done
+    self._listen((0 if full else selectors.EVENT_READ) | (selectors.EVENT_WRITE if self._out else 0))
     ready = [k.fileobj for k,ev in self.sel.select(timeout) if ev & selectors.EVENT_READ or k.fileobj is self._woken]
     if self._woken in ready:
         try: self._woken.recv(4096)
@@ -975,7 +1019,7 @@ def _await(self:SandboxShell, i, limit):
                 if got(m): return m,blobs,None
     except KeyboardInterrupt:
         try: self._ladder(i, got)
-        except Lost: self._drop()
+        except BaseException: self._drop()
         raise
     self._why = 'interrupt' if self._stop else 'timeout'
     return *self._ladder(i, got),self._why
@@ -1082,6 +1126,7 @@ def _quiet(self:SandboxShell):
         self._clock,self._why,self._cell_final = Clock(),None,None
         if not self.child: self._restart()
         try: yield
+        except KeyboardInterrupt: self._drop(); raise  # it may be in the middle of a message
         except (Lost,OSError) as e:
             self._drop()
             raise RuntimeError(f'the shell was lost ({e or "its process ended"}); the next cell starts a new one') from None

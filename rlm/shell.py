@@ -22,14 +22,15 @@ from fastcore.basics import patch,store_attr
 def cut_middle(
     text:str, # What to shorten
     n:int, # Characters to keep, about half from either end
-    holder:str='`last_output`' # Where all of it can be found; '' if nowhere
+    holder:str='`last_output` holds all of it', # Where it can be found, if anywhere
+    more:int=0 # Characters that were cut from it before
 )->tuple[str,int]: # The text, and how many characters were cut from it
     "Cut `text` in the middle if it is longer than `n`, and say so at the cut"
     if len(text)<=n: return text,0
     head = (n+1)//2
-    omitted = len(text)-n
-    more = f'; {holder} holds all of it' if holder else ''
-    return f'{text[:head]}\n... [{omitted:,} characters cut{more}] ...\n{text[len(text)-(n-head):]}',omitted
+    omitted = len(text)-n+more
+    note = f'; {holder}' if holder else ''
+    return f'{text[:head]}\n... [{omitted:,} characters cut{note}] ...\n{text[len(text)-(n-head):]}',omitted
 
 # %% ../nbs/05_shell.ipynb #db5f53ea
 @dataclass
@@ -529,15 +530,15 @@ def show(self:Core, o):
     self.ns['_'] = o
     n = self.max_output
     if isinstance(o, str):
-        self.value = cut_middle(o if '\n' in o or len(o)>n else repr(o), n, '`_`')
+        self.value = cut_middle(o if '\n' in o or len(o)>n else repr(o), n, '`_` holds all of it')
         return
     from IPython.lib.pretty import RepresentationPrinter
     out = Capture(2*n+200)
     p = RepresentationPrinter(out, 2000, newline='\n', max_seq_length=1000)
     p.pretty(o)
     p.flush()
-    text,omitted = cut_middle(out.text(), n, '`_`')
-    self.value = text,max(omitted, out.total-n if omitted else 0)
+    text = out.text()
+    self.value = cut_middle(text, n, '`_` holds all of it', max(0, out.total-len(text)))
 
 # %% ../nbs/05_shell.ipynb #2285b436
 @patch
@@ -568,8 +569,8 @@ def run(self:Core,
     except Stop: pass
     full = cap.text()
     if full and 'last_output' not in code: self.ns['last_output'] = full
-    out,omitted = cut_middle(full, max_output)
-    omitted += cap.total-len(full) if cap.total>len(full) else 0
+    gone = max(0, cap.total-len(full))
+    out,omitted = cut_middle(full, max_output, '`last_output` holds '+(f'{len(full):,} of them' if gone else 'all of it'), gone)
     value,cut = self.value if self.value and not code.rstrip().endswith(';') else (None,0)
     res = Result(out, value, err, type(e).__name__ if e else None, 'error' if e else 'ok', omitted=omitted+cut, seconds=time.perf_counter()-start)
     if self.final is not had: res.final = self.final
