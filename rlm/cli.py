@@ -8,7 +8,7 @@ __all__ = ['EXIT', 'BadInput', 'ask_parser', 'fetch_parser', 'doctor_parser', 't
            'check_model', 'check_local', 'check_shell', 'report', 'doctor', 'main']
 
 # %% ../nbs/16_cli.ipynb #901b3eec
-import argparse,contextlib,importlib,importlib.metadata,json,os,platform,re,signal,sys,time,traceback
+import argparse,contextlib,importlib.metadata,json,os,platform,re,signal,sys,time,traceback
 from dataclasses import dataclass,asdict
 from pathlib import Path
 from fastcore.basics import patch
@@ -68,7 +68,7 @@ def _limit_options(g):
 
 # %% ../nbs/16_cli.ipynb #24fab36b
 def _run_options(g):
-    g.add_argument('--isolation', choices=['auto','hardened','os','process','none'], default='auto', help="how the model's code is confined (default: auto, the best there is; none: not at all)")
+    g.add_argument('--isolation', choices=['auto','os','process','none'], default='auto', help="how the model's code is confined: by the kernel (os, and auto, the default), in a child without keys that can read files and use the network (process), or not at all (none)")
     g.add_argument('--mode', choices=['auto','tools','code'], default='auto', help='how the root model hands over code: tool calls or fenced blocks (default: by model)')
     g.add_argument('--search', action=argparse.BooleanOptionalAction, default=None, help='give the model lexical search over the text (default: for small models)')
     g.add_argument('--encoding', default='utf-8', help='of files and stdin (default: utf-8)')
@@ -368,12 +368,21 @@ def _speed(name):
     return [Check('local', 'speed', 'ok', f'{name}: reads {m["read"]:,} and writes {m["written"]:,} tokens a second')]
 
 # %% ../nbs/16_cli.ipynb #336494cb
+def _shell_checks(found:dict, tried:list)->list: # Of `Check`
+    "What `probe` found, in few lines"
+    how = ', '.join(f'{k} {v}' for k,v in found.items() if k not in tried and k!='isolation')
+    refused,through = [k.replace('_',' ') for k in tried if found.get(k)],[k.replace('_',' ') for k in tried if not found.get(k)]
+    res = [Check('shell', 'isolation', 'ok', found.get('isolation','?')+(f' ({how})' if how else ''))]
+    if refused: res.append(Check('shell', 'tried, and refused', 'ok', ', '.join(refused)))
+    if through: res.append(Check('shell', 'tried, and possible', 'broken', ', '.join(through)))
+    return res
+
 def check_shell()->list: # Of `Check`
-    "How the shell is confined here, by trying"
-    sandbox = importlib.import_module('rlm.sandbox')
-    try: d = sandbox.probe()
-    except Exception as e: return [Check('shell', 'confinement', 'broken', f'{type(e).__name__}: {e}')]
-    return [Check('shell', k, 'ok' if v not in (None,False) else 'broken', str(v)) for k,v in d.items()]
+    "How the shell is confined here, by trying to break out"
+    from rlm.sandbox import IsolationUnavailable,_attempts,probe
+    try: return _shell_checks(probe(), list(_attempts))
+    except IsolationUnavailable as e: return [Check('shell', 'isolation', 'broken', str(e))]
+    except Exception as e: return [Check('shell', 'isolation', 'broken', f'{type(e).__name__}: {e}')]
 
 # %% ../nbs/16_cli.ipynb #6d558895
 _marks = dict(ok='✓', note='·', warn='!', broken='✗')

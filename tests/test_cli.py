@@ -148,7 +148,15 @@ def wait_for(f, secs=60):
 
 def start(s, *args, **kw):
     "A process that asks"
-    return subprocess.Popen(cmd('ask','Which?','a.txt','--model','openai/fake','--base-url',s.url,'--isolation','none',*args), env=env(), **{**dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE), **kw})
+    return subprocess.Popen(cmd('ask','Which?','a.txt','--model','openai/fake','--base-url',s.url,*args), env=env(), start_new_session=True, **{**dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE), **kw})
+
+def isolation():
+    "The best there is on this machine"
+    from rlm.sandbox import IsolationUnavailable,make_shell
+    try:
+        with make_shell('auto') as sh: sh.run_cell('1')
+    except IsolationUnavailable: return 'process'
+    return 'auto'
 
 SLEEP = [code('x = 42\nprint(x)'), code('import time\nwhile 1: time.sleep(.01)')]
 ROOT_HANGS = [code('print(42)'), Hang()]
@@ -156,15 +164,16 @@ SUB_HANGS = [code('print(42)'), code('llm_query("?")'), Hang()]
 
 @pytest.mark.skipif(sys.platform=='win32', reason='signals')
 def test_interrupted():
-    "While the root, a sub-model, or a cell is at work: the run ends itself, and says what it has found"
-    cases = [(ROOT_HANGS,signal.SIGINT,130), (SUB_HANGS,signal.SIGINT,130), (SLEEP,signal.SIGINT,130), (ROOT_HANGS,signal.SIGTERM,143)]
+    """While the root, a sub-model, or a cell is at work: the run ends itself, and says what it has found.
+    A terminal sends Ctrl-C to the child of the shell as well; `SIGTERM` comes to one process."""
+    cases = [(ROOT_HANGS,signal.SIGTERM,143,'none'), (SUB_HANGS,signal.SIGINT,130,isolation()), (SLEEP,signal.SIGINT,130,isolation())]
     servers = [FakeServer(list(o[0])) for o in cases]
-    ps = [start(s, '--json', '--log', f'{i}.jsonl') for i,s in enumerate(servers)]
+    ps = [start(s, '--json', '--log', f'{i}.jsonl', '--isolation', o[3]) for i,(s,o) in enumerate(zip(servers, cases))]
     try:
-        for i,(p,s,(script,sig,rc)) in enumerate(zip(ps, servers, cases)):
+        for i,(p,s,(script,sig,rc,_)) in enumerate(zip(ps, servers, cases)):
             wait_for(lambda: len(s.requests)==len(script))
             time.sleep(.5)
-            p.send_signal(sig)
+            p.send_signal(sig) if sig==signal.SIGTERM else os.killpg(p.pid, sig)
             out,err = [o.decode() for o in p.communicate(timeout=30)]
             d = json.loads(out)
             assert p.returncode==rc and 'Traceback' not in err and 'Interrupted' in err, err
@@ -177,11 +186,11 @@ def test_interrupted():
 def test_readers_gone():
     "Nobody reads the answer: no complaint. Nobody reads the progress: the answer comes all the same"
     with FakeServer([code('FINAL("x"*1_000_000)')]) as s, FakeServer([DONE]) as s2:
-        p = start(s, '-q')
+        p = start(s, '-q', '--isolation', 'none')
         p.stdout.close()
         r,w = os.pipe()
         os.close(r)
-        p2 = start(s2, stderr=w)
+        p2 = start(s2, '--isolation', 'none', stderr=w)
         os.close(w)
         err,out = p.stderr.read().decode(),p2.stdout.read()
         assert (p.wait(60),err,p2.wait(60),out.strip())==(0,'',0,b'Sing')
@@ -216,6 +225,14 @@ def test_doctor_broken(capsys, monkeypatch):
     monkeypatch.setattr(cli, 'check_shell', lambda: [])
     rc,out,_ = here(capsys, 'doctor')
     assert rc==1 and 'broken: import litellm' in out
+
+def test_doctor_unconfined(monkeypatch):
+    import rlm.sandbox as sandbox
+    monkeypatch.setattr(sandbox, 'probe', lambda: dict(isolation='os', connect=False, read_a_file='refused (PermissionError)'))
+    assert [(o.status,'connect' in o.text) for o in check_shell() if o.name=='tried, and possible']==[('broken',True)]
+    def no(): raise sandbox.IsolationUnavailable('this system cannot confine the shell')
+    monkeypatch.setattr(sandbox, 'probe', no)
+    assert check_shell()[0].status=='broken'
 
 def test_doctor_without_litellm(capsys, monkeypatch):
     import rlm.cli as cli
