@@ -5,11 +5,13 @@
 # %% auto #0
 __all__ = ['REPL_SYSTEM_PROMPT', 'FINAL_PROMPT', 'SMALL_PROMPT', 'SEARCH_DOC', 'NUDGES', 'FINAL_PATTERNS', 'first_message',
            'Preset', 'frame_output', 'example', 'small_preset', 'is_small', 'get_preset', 'system_prompt', 'nudge',
-           'strip_thinking', 'Block', 'find_blocks', 'Call', 'written_calls', 'parse_args', 'FinalText', 'find_final',
-           'final_value', 'is_expression', 'bare_code', 'Parsed', 'parse_reply', 'first_block']
+           'parse_python', 'Block', 'find_blocks', 'strip_thinking', 'Call', 'written_calls', 'parse_args', 'FinalText',
+           'find_final', 'final_value', 'is_expression', 'bare_code', 'Parsed', 'parse_reply', 'first_block']
 
 # %% ../nbs/00_prompts.ipynb #18dd19aa
-import ast,builtins,json,re
+import ast,builtins,json,re,threading,warnings
+from bisect import bisect
+from itertools import islice
 from dataclasses import dataclass,field,replace
 
 # %% ../nbs/00_prompts.ipynb #4174cae4
@@ -171,25 +173,17 @@ def nudge(kind:str, **kw)->str:
     return NUDGES[kind].format(**kw)
 
 # %% ../nbs/00_prompts.ipynb #aee9d7eb
-def strip_thinking(text:str)->tuple: # The text without its thinking, and the thinking
-    "Take `<think>...</think>` out of a reply"
-    low,out,thoughts,i = text.lower(),[],[],0
-    tags = [(m.start(),m.end(),m[1]) for m in re.finditer(r'<(/?)think(?:ing)?>', low)]
-    if tags and tags[0][2]=='/': thoughts.append(text[:tags[0][0]]); i = tags[0][1]
-    start = None
-    for s,e,close in tags:
-        if not close and start is None and s>=i: out.append(text[i:s]); start = i = e
-        elif close and start is not None: thoughts.append(text[start:s]); start,i = None,e
-    (thoughts if start is not None else out).append(text[i:])
-    return ''.join(out).strip(), '\n'.join(o.strip() for o in thoughts)
+_quiet = threading.Lock()
+
+def parse_python(code:str, mode:str='exec'): # The syntax tree, or `None`
+    "Parse `code`, if it is Python"
+    with _quiet, warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        try: return ast.parse(code, mode=mode)
+        except (SyntaxError,ValueError,RecursionError,MemoryError): return None
 
 # %% ../nbs/00_prompts.ipynb #e7626ae4
-_fence = re.compile(r'^[ \t]*(`{3,}|~{3,})[ \t]*([\w+.-]*)(?![\w+.-])[^\n`]*$', re.M)
-
-def _parses(code:str)->bool:
-    try: ast.parse(code)
-    except (SyntaxError,ValueError,RecursionError,MemoryError): return False
-    return True
+_fence = re.compile(r'^[ \t]*(`{3,}(?!`)|~{3,}(?!~))(?=[^\n`]*$)[ \t]*([\w+.-]*)[^\n]*', re.M)
 
 # %% ../nbs/00_prompts.ipynb #99fc84a4
 @dataclass
@@ -201,24 +195,48 @@ class Block:
     start:int=0 # Where the block begins in the reply
     end:int=0 # Where it ends
 
+def _closing(text, marks, i)->int|None:
+    "Which of `marks` closes the fence that mark `i` opens"
+    m = marks[i]
+    body = lambda j: text[m.end()+1:marks[j].start()]
+    ends = (j for j in range(i+1, min(len(marks),i+200)) if not marks[j][2] and marks[j][1][0]==m[1][0] and len(marks[j][1])>=len(m[1]))
+    first = next(ends, None)
+    if first is None or not re.search('"""|\'\'\'', body(first)) or parse_python(body(first)): return first
+    return next((j for j in islice(ends, 7) if parse_python(body(j))), first)
+
 def find_blocks(text:str)->list: # Of `Block`
     "The fenced blocks of a reply, in order"
     marks,res,i = list(_fence.finditer(text)),[],0
     while i<len(marks):
-        m = marks[i]
-        ends = [j for j in range(i+1, min(len(marks),i+200)) if not marks[j][2] and marks[j][1][0]==m[1][0] and len(marks[j][1])>=len(m[1])][:8]
-        body = lambda j: text[m.end()+1:marks[j].start()].rstrip('\n')
-        j = next((j for j in ends if _parses(body(j))), ends[0] if ends else None)
-        if j is None: res.append(Block(m[2].lower(), text[m.end()+1:], False, m.start(), len(text))); break
-        res.append(Block(m[2].lower(), body(j), True, m.start(), marks[j].end()))
+        m,j = marks[i],_closing(text, marks, i)
+        if j is None: return res+[Block(m[2].lower(), text[m.end()+1:], False, m.start(), len(text))]
+        res.append(Block(m[2].lower(), text[m.end()+1:marks[j].start()].rstrip('\n'), True, m.start(), marks[j].end()))
         i = j+1
     return res
 
+# %% ../nbs/00_prompts.ipynb #f76de7b1
+def _within(blocks):
+    "A function that says whether a place in the text lies in one of `blocks`"
+    starts = [b.start for b in blocks]
+    return lambda i: (j:=bisect(starts, i)-1)>=0 and i<blocks[j].end
+
+def strip_thinking(text:str)->tuple: # The text without its thinking, and the thinking
+    "Take `<think>...</think>` out of a reply"
+    tags,out,thoughts,i,start = list(re.finditer(r'<(/?)think(?:ing)?>', text, re.I)),[],[],0,None
+    in_code = _within([b for b in find_blocks(text) if b.closed] if tags else [])
+    for m in tags:
+        s,e = m.span()
+        if start is None and in_code(s): continue
+        if not m[1] and start is None: out.append(text[i:s]); start = i = e
+        elif m[1] and (start is not None or not (out or thoughts)): thoughts.append(text[i:s]); start,i = None,e
+    (thoughts if start is not None else out).append(text[i:])
+    return ''.join(out).strip(), '\n'.join(o.strip() for o in thoughts)
+
 # %% ../nbs/00_prompts.ipynb #eba669d8
-_langs = {'repl','python','py','python3','ipython','ipython3','pycon'}
+_langs = {'repl','python','py','python3','ipython','ipython3','pycon','tool_code'}
 
 def _runnable(b:Block)->bool:
-    return bool(b.code.strip()) and (b.lang in _langs or (not b.lang and _parses(b.code)))
+    return bool(b.code.strip()) and (b.lang in _langs or (not b.lang and parse_python(b.code) is not None))
 
 # %% ../nbs/00_prompts.ipynb #c43ef68c
 @dataclass
@@ -231,9 +249,10 @@ class Call:
 def _as_call(s:str):
     try: d = json.loads(s, strict=False)
     except (ValueError,RecursionError): return None
-    d = d.get('function',d) if isinstance(d,dict) else {}
-    args = d.get('arguments', d.get('parameters')) if isinstance(d,dict) else None
-    return Call(d['name'], args) if isinstance(d.get('name'),str) and args is not None else None
+    if isinstance(d,dict) and isinstance(d.get('function'),dict): d = d['function']
+    if not isinstance(d,dict): return None
+    name,args = d.get('name', d.get('function')),d.get('arguments', d.get('parameters'))
+    return Call(name, args) if isinstance(name,str) and isinstance(args,(dict,str)) else None
 
 # %% ../nbs/00_prompts.ipynb #040e3b6c
 def written_calls(text:str, blocks:list)->list: # Of `Call`
@@ -250,16 +269,20 @@ def parse_args(
 )->dict:
     "The arguments of a tool call, or a ValueError that the model can act on"
     if isinstance(args, dict): return args
-    args = args or '{}'
+    args = '{}' if args in (None,'') else args if isinstance(args,str) else json.dumps(args, default=str)
     try: res = json.loads(args, strict=False)
     except (ValueError,RecursionError) as e:
-        try: res = ast.literal_eval(args)
-        except (ValueError,SyntaxError,RecursionError,MemoryError): res = None
-        if only and not isinstance(res,dict) and not args.lstrip().startswith('{'): res = args
+        res = _literal(args)
+        if only and not isinstance(res,(dict,str)) and not args.lstrip().startswith('{'): res = args
         if res is None: raise ValueError(f'The arguments are not valid JSON ({str(e)[:100]}). Send them again, with quotes and line breaks inside strings escaped.') from None
-    if only and not isinstance(res, dict): res = {only: res}
-    if not isinstance(res, dict): raise ValueError(f'The arguments must be a JSON object, not {type(res).__name__}.')
+    if only and not isinstance(res, dict): res = {only: res if isinstance(res,str) else args}
+    if not isinstance(res, dict) or not all(isinstance(k,str) for k in res): raise ValueError(f'The arguments must be a JSON object, not {type(res).__name__}.')
     return res
+
+def _literal(text:str):
+    "The value of a Python literal, else `None`"
+    try: return ast.literal_eval(parse_python(text.strip(), 'eval') or 'None')
+    except (ValueError,TypeError,SyntaxError,RecursionError,MemoryError): return None
 
 # %% ../nbs/00_prompts.ipynb #2726c2b3
 FINAL_PATTERNS = dict(final=r'^[ \t>*_`]*FINAL\(', var=r'^[ \t>*_`]*FINAL_VAR\(')
@@ -274,15 +297,15 @@ class FinalText:
 # %% ../nbs/00_prompts.ipynb #519fe22b
 def _inside(text:str, i:int)->tuple: # What stands in the parentheses that open before `i`, and whether they close
     "Up to the balancing parenthesis"
-    m = re.compile(r'\s*[rbf]?("""|\'\'\'|"|\')', re.I).match(text, i)
-    if m:
-        e = re.compile(r'(?:[^\\]|\\.)*?'+re.escape(m[1])+r'\s*\)', re.S).match(text, m.end())
-        if e: return text[i:e.end()-1].strip(), True
-    depth = 1
+    depth,end = 1,None
     for p in re.compile(r'[()]').finditer(text, i):
         depth += 1 if p[0]=='(' else -1
-        if not depth: return text[i:p.start()].strip(), True
-    return text[i:].split('\n\n')[0].strip(), False
+        if not depth: end = p.start(); break
+    m = re.compile(r'\s*[rbf]?("""|\'\'\'|"|\')', re.I).match(text, i)
+    if m and (end is None or not parse_python(text[i:end].strip(), 'eval')):
+        e = re.compile(r'(?:[^\\]|\\.)*?'+re.escape(m[1])+r'\s*\)', re.S).match(text, m.end())
+        if e: end = e.end()-1
+    return (text[i:].split('\n\n')[0] if end is None else text[i:end]).strip(), end is not None
 
 # %% ../nbs/00_prompts.ipynb #5ea6ff69
 def find_final(
@@ -291,40 +314,42 @@ def find_final(
     patterns:dict=FINAL_PATTERNS # Regular expressions that end behind the opening parenthesis
 )->FinalText|None:
     "The first `FINAL(...)` or `FINAL_VAR(...)` of a reply"
-    spans = [(b.start,b.end) for b in (find_blocks(text) if blocks is None else blocks)]
+    in_code = _within(find_blocks(text) if blocks is None else blocks)
     found = [(m.start(),m.end(),k=='var') for k,p in patterns.items() for m in re.finditer(p, text, re.M)]
     for s,e,var in sorted(found):
-        if any(a<=s<b for a,b in spans): continue
+        if in_code(s): continue
         inside,closed = _inside(text, e)
         return FinalText(inside.strip('\'"` ') if var else inside, var, closed)
 
 # %% ../nbs/00_prompts.ipynb #f16c2010
 def final_value(text:str):
     "The value of a `FINAL` given as text: a Python literal that means just what is written, else the text itself"
-    try: v = ast.literal_eval(text)
-    except (ValueError,SyntaxError,RecursionError,MemoryError,TypeError): return text
-    if isinstance(v, (int,float,complex)): return v if str(v)==text.strip() else text
-    return text if isinstance(v, tuple) and not text.lstrip().startswith('(') else v
+    v,text = _literal(text),text.strip()
+    if v is None: return None if text=='None' else text
+    try: exact = str(v)==text
+    except ValueError: exact = False  # a number of thousands of digits
+    if isinstance(v, (int,float,complex)): return v if exact else text
+    return text if isinstance(v, tuple) and not text.startswith('(') else v
 
 def is_expression(
     text:str, # What stands in the parentheses of `FINAL`
-    names # The names that the shell knows
+    names, # The user's variables in the shell
+    known=() # Whatever else the shell knows: functions, modules
 )->bool:
     "Whether `text` is Python over variables of the shell, rather than words"
-    try: tree = ast.parse(text.strip(), mode='eval')
-    except (SyntaxError,ValueError,RecursionError,MemoryError): return False
+    tree = parse_python(text.strip(), 'eval')
+    if tree is None: return False
     used = {o.id for o in ast.walk(tree) if isinstance(o, ast.Name)}
     own = {o.id for o in ast.walk(tree) if isinstance(o, ast.comprehension) for o in ast.walk(o.target) if isinstance(o, ast.Name)}
     called = any(isinstance(o, (ast.Call,ast.JoinedStr)) for o in ast.walk(tree))
-    known = all(o in names or hasattr(builtins,o) for o in used-own)
-    return known and (any(o in names for o in used) or (called and bool(used)))
+    there = all(o in names or o in known or hasattr(builtins,o) for o in used-own)
+    return there and (any(o in names for o in used) or (called and bool(used)))
 
 # %% ../nbs/00_prompts.ipynb #eff31ffb
 def bare_code(text:str)->bool:
     "Whether an unfenced reply is nothing but code"
-    try: tree = ast.parse(text)
-    except (SyntaxError,ValueError,RecursionError,MemoryError): return False
-    return any(isinstance(o, ast.Call) for o in ast.walk(tree))
+    tree = parse_python(text)
+    return tree is not None and any(isinstance(o, ast.Call) for o in ast.walk(tree))
 
 # %% ../nbs/00_prompts.ipynb #d440819a
 @dataclass
@@ -347,13 +372,12 @@ def parse_reply(
 )->Parsed:
     "Read a reply of the root model"
     text,thinking = strip_thinking(content or '')
-    calls = [Call(o['function']['name'] or '', o['function'].get('arguments'), o.get('id') or '') for o in tool_calls or ()]
-    res = Parsed(calls=calls, thinking=thinking, text=text)
+    calls = [Call(o['function'].get('name') or '', o['function'].get('arguments'), o.get('id') or '') for o in tool_calls or ()]
+    blocks = find_blocks(text)
+    res = Parsed(calls=calls, final=find_final(text, blocks, patterns), thinking=thinking, text=text)
     if not calls:
-        blocks = find_blocks(text)
-        res.calls = written_calls(text, blocks)
-        if not res.calls: res.code = [b.code for b in blocks if _runnable(b)]
-        res.final = find_final(text, blocks, patterns)
+        res.code = [b.code for b in blocks if _runnable(b) and not (b.lang=='' and _as_call(b.code))]
+        if not res.code: res.calls = written_calls(text, blocks)
         if not (res.calls or res.code or res.final) and bare_code(text): res.code = [text]
         cut = finish_reason=='length' and not (blocks and all(b.closed for b in blocks)) and not (res.final and res.final.closed)
         if cut: res.code,res.calls,res.final = [],[],None
@@ -366,6 +390,7 @@ def _problem(text, finish_reason, refusal):
 
 # %% ../nbs/00_prompts.ipynb #fa4519e2
 def first_block(content:str)->str:
-    "A reply up to the end of its first block of code; all of it if there is none"
+    "A reply, without its thinking, up to the end of its first block of code; all of it if there is none"
+    content = strip_thinking(content)[0]
     b = next((b for b in find_blocks(content) if _runnable(b)), None)
     return content[:b.end] if b else content
