@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['STATUSES', 'Event', 'RunStarted', 'RunEnded', 'RootAsked', 'RootReplied', 'CodeStarted', 'CodeRan', 'ToolRan',
-           'SubStarted', 'SubReplied', 'Noted', 'secret_values', 'redact', 'to_json', 'from_json', 'Log', 'read_log']
+           'SubStarted', 'SubReplied', 'Noted', 'secret_values', 'redact', 'to_json', 'from_json', 'LogError', 'Log',
+           'read_log']
 
 # %% ../nbs/02_events.ipynb #218db10e
 import json,os,re,threading
@@ -120,42 +121,59 @@ def redact(s:str, secrets:dict)->str:
 # %% ../nbs/02_events.ipynb #af57f95d
 def to_json(ev:Event)->str:
     "One line of the log"
-    d = {f.name:getattr(ev,f.name) for f in fields(ev)}
-    return json.dumps(dict(event=type(ev).__name__, **d), default=_plain, ensure_ascii=True)
+    d = dict(event=type(ev).__name__, **{f.name:getattr(ev,f.name) for f in fields(ev)})
+    try: return json.dumps(d)
+    except (TypeError,ValueError,RecursionError): return json.dumps(_plain(d))
 
-def _plain(o):
-    "What stands in the log for a value that JSON has no word for"
-    if is_dataclass(o): return asdict(o)
-    return list(o) if isinstance(o,(set,frozenset,tuple)) else str(o)
+def _plain(o, depth=0):
+    "What stands in the log for a value: the nearest that JSON has a word for"
+    if o is None or isinstance(o, (bool,int,float)): return o
+    if is_dataclass(o) and not isinstance(o, type): o = {f.name:getattr(o,f.name) for f in fields(o)}
+    if isinstance(o, (dict,list,tuple,set,frozenset)) and depth<50:
+        if not isinstance(o, dict): return [_plain(v, depth+1) for v in o]
+        return {str(_plain(k, 50)):_plain(v, depth+1) for k,v in o.items()}
+    try: return str(o)
+    except Exception as e: return f'<{type(o).__name__}: str() failed, {type(e).__name__}>'
 
-# %% ../nbs/02_events.ipynb #8b4a02b9
+# %% ../nbs/02_events.ipynb #e8230d51
 def from_json(line:str)->Event:
     "The event of a line; unknown fields are left out, so that a newer log can be read"
     d = json.loads(line)
+    if not isinstance(d, dict): raise ValueError(f'no event of rlm: {line[:80]!r}')
     cls = {c.__name__:c for c in Event.__subclasses__()}.get(d.pop('event',None))
     if cls is None: raise ValueError(f'no event of rlm: {line[:80]!r}')
     names = {f.name for f in fields(cls)}
     return cls(**{k:v for k,v in d.items() if k in names})
 
 # %% ../nbs/02_events.ipynb #e15c278a
+class LogError(ValueError): "A log that cannot be written"
+
 class Log:
     "Writes events to a JSONL file as they happen"
     def __init__(self,
         path, # The file; made with its folders, added to if it is there
         secrets:tuple=() # Values to keep out, besides those of the environment
     ):
-        self.path,self.secrets,self.lock = Path(path),secret_values(secrets),threading.Lock()
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.f = self.path.open('a', encoding='utf-8')
+        self.path,self.secrets,self.lock = Path(path).expanduser(),secret_values(secrets),threading.Lock()
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            half = self.path.is_file() and self.path.stat().st_size and not _last_bytes(self.path).endswith(b'\n')
+            self.f = self.path.open('ab', buffering=0)
+            if half: self.f.write(b'\n')  # what a killed run left behind
+        except OSError as e: raise LogError(f'the log {self.path} cannot be written: {e.strerror or e}. Give another path') from None
+
+def _last_bytes(path, n=1):
+    with path.open('rb') as f:
+        f.seek(-n, os.SEEK_END)
+        return f.read()
 
 # %% ../nbs/02_events.ipynb #d5479480
 @patch
 def write(self:Log, ev:Event):
-    "Append `ev` and flush"
-    line = redact(to_json(ev), self.secrets)+'\n'
+    "Append `ev`; when this returns, the line is with the operating system"
+    line = (redact(to_json(ev), self.secrets)+'\n').encode()
     with self.lock:
-        self.f.write(line)
-        self.f.flush()
+        while line: line = line[self.f.write(line):]
 
 @patch
 def close(self:Log):
@@ -171,5 +189,5 @@ def read_log(path)->list: # Of events
         if not l.strip(): continue
         try: res.append(from_json(l))
         except ValueError as e:
-            if i<len(lines)-1: raise ValueError(f'{path}, line {i+1}: {e}') from e
+            if i<len(lines)-1 and not lines[i+1].startswith('{"event": "RunStarted"'): raise ValueError(f'{path}, line {i+1}: {e}') from e
     return res
