@@ -84,7 +84,7 @@ class Ledger:
     ):
         self.budget,self.clock = budget or Budget(),clock
         self.t0,self.lock = clock(),threading.RLock()
-        self.spent,self.reserved,self.holdback = {},Usage(),Usage()
+        self.spent,self.reserved,self.holdback,self.hold_time = {},Usage(),Usage(),0.
         self.told = set()
 
 # %% ../nbs/01_budget.ipynb #c198d19f
@@ -124,6 +124,7 @@ def reserve(self:Ledger,
     "Set `est` aside for a call, or raise `BudgetSpent`"
     with self.lock:
         self.check(est if role=='root' else est+self.holdback)
+        if role!='root' and self.time_left()==0: raise BudgetSpent('max_time', self.budget.max_time, self.seconds)
         self.reserved = self.reserved+est
     return est
 
@@ -141,6 +142,15 @@ def settle(self:Ledger,
                               cost=None if None in (r.cost,est.cost) else r.cost-est.cost)
         if not self.reserved.calls: self.reserved = Usage()
         self.spent[role] = self.spent.get(role,Usage())+used
+
+# %% ../nbs/01_budget.ipynb #51730798
+@patch
+def time_left(self:Ledger,
+    hold:bool=True # Leave `hold_time` out
+)->float|None: # Seconds, not below 0; `None` if there is no limit
+    "The time left for anything but the last word"
+    if self.budget.max_time is None: return None
+    return max(self.budget.max_time-self.seconds-(self.hold_time if hold else 0), 0)
 
 # %% ../nbs/01_budget.ipynb #67e63c7e
 @patch
