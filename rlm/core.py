@@ -42,6 +42,12 @@ class Answer:
     def __repr__(self):
         why = f', error={self.error!r}' if self.error else ''
         return f'Answer({cut_middle(repr(self.answer), 500, "")[0]}, status={self.status!r}{why}; {self.steps} steps, {self.usage})'
+    def _repr_html_(self):
+        from rlm import view
+        return view.answer_html(self)
+    def _repr_markdown_(self):
+        from rlm import view
+        return view.answer_markdown(self)
     def __str__(self): return str(self.answer) if self.answer is not None else f'(no answer: {self.status}{": "+self.error if self.error else ""})'
 
 # %% ../nbs/10_core.ipynb #f655343b
@@ -393,9 +399,8 @@ def _toolloop(run, verbose):
 def _shown(events, verbose):
     "Pass events on, and show them where that is wanted"
     if not verbose: return events
-    from rlm.view import Console
-    c = Console()
-    return (c.show(ev) or ev for ev in events)
+    from rlm import view
+    return view.Console().watch(events)
 
 # %% ../nbs/10_core.ipynb #719e02a6
 class RLM:

@@ -440,10 +440,3 @@ def answer_markdown(a)->str:
     err = '\n\n'+'\n'.join('    '+l for l in visible(shorten(str(a.error), 2000)).split('\n')) if a.error else ''
     ans = f'{fence}text\n{text}\n{fence}\n\n' if a.answer is not None else ''
     return ans+f'**{ENDINGS.get(a.status,a.status)}** · {n} step{"s"*(n!=1)} · {secs(a.seconds)}{err}\n\n'+'\n'.join([rows[0], '|---'*len(usage_rows(None)[0])+'|', *rows[1:]])
-
-# %% ../nbs/11_view.ipynb #70622662
-@patch
-def _repr_html_(self:Answer): return answer_html(self)
-
-@patch
-def _repr_markdown_(self:Answer): return answer_markdown(self)
