@@ -6,17 +6,18 @@
 __all__ = ['Answer', 'Run', 'GaveUp', 'looks', 'advanced_toolloop', 'RLM']
 
 # %% ../nbs/10_core.ipynb #64a1ecf2
-import queue,sys,threading,time,uuid
+import asyncio,json,queue,threading,time,uuid
 from concurrent.futures import Future
-from dataclasses import dataclass,field,asdict
+from contextlib import contextmanager
+from dataclasses import dataclass,field,fields,asdict
 from pathlib import Path
 from fastcore.basics import patch,store_attr
 from .prompts import *
 from .prompts import Preset,Call
 from .budget import Usage,Budget,Ledger,BudgetSpent
 from .events import *
-from .lm import LM,LMError,get_lm,submit,sendable,est_tokens,ScriptedLM,ReplayLM,as_response
-from .tools import prep_shell,make_run_repl,tool_schema,call_tool,has_search,show_result
+from .lm import LM,LMError,get_lm,submit,est_tokens,ScriptedLM,ReplayLM,as_response
+from .tools import prep_shell,make_run_repl,tool_schema,tool_name,ToolError,call_tool,shell_tool,has_search,show_result
 from .shell import cut_middle,LocalShell
 
 # %% ../nbs/10_core.ipynb #ce9920ba
@@ -75,14 +76,21 @@ class Run:
         self.mode = mode if mode!='auto' else 'tools' if self.preset.name!='small' and root.can_call_tools() else 'code'
         self._check_prices()
         self.id,self.log = uuid.uuid4().hex[:12],Log(log, secrets=(root.api_key,sh.sub.lm.api_key)) if log else None
-        self.events,self.q,self.step,self.bad,self.hints,self.cells,self.looked,self.told_unseen = [],queue.SimpleQueue(),0,0,[],{},False,False
+        self.events,self.q,self.lock,self.ledger = [],queue.SimpleQueue(),threading.RLock(),Ledger(self.budget)
+        self.step,self.bad,self.hints,self.cells,self.sent = 0,0,[],{},0
+        self.looked = self.told_unseen = self.stopping = self.ended = False
 
 # %% ../nbs/10_core.ipynb #d9917b45
 @patch
 def _set_tools(self:Run, tools):
     "The tools by name, with `run_repl` among them"
     self.repl = next((f for f in tools if getattr(f,'sh',None) is self.sh), None) or make_run_repl(self.sh, self.preset.max_output)
-    self.tools = {f.__name__:f for f in [self.repl, *[f for f in tools if f is not self.repl]] if hasattr(f,'__name__') or tool_schema(f)}
+    self.max_output = self.preset.max_output if self.repl.max_output==5000 else self.repl.max_output
+    mine = [f for f in tools if f is not self.repl]
+    if any(hasattr(f,'sh') for f in mine): raise ToolError('there is a run_repl of another shell among the tools: make it of the shell that is given as sh')
+    names = [tool_name(f) for f in [self.repl,*mine]]
+    if twice:={o for o in names if names.count(o)>1}: raise ToolError(f'two tools have the name {", ".join(twice)}')
+    self.tools = dict(zip(names, [self.repl,*mine]))
     self.schemas = [tool_schema(f) for f in self.tools.values()]
 
 @patch
@@ -96,31 +104,57 @@ def _check_prices(self:Run):
 @patch
 def publish(self:Run, ev:Event)->Event:
     "Log an event, keep it, and pass it to whoever reads the run"
-    ev.t,ev.step = self.ledger.seconds,ev.step or self.step
-    if self.log: self.log.write(ev)
-    self.events.append(ev)
-    self.q.put(ev)
+    with self.lock:
+        if self.ended: return ev
+        ev.t,ev.step = self.ledger.seconds,ev.step or self.step
+        try:
+            if self.log and not self.log.f.closed: self.log.write(ev)
+        except OSError as e: self._log_failed(e)
+        self.events.append(ev)
+        self.q.put(ev)
     return ev
 
 @patch
-def _drain(self:Run):
+def _log_failed(self:Run, e):
+    self.log.close()
+    self.sh.sub.fatal = LogError(f'the log {self.log.path} cannot be written any more: {e.strerror or e}')
+
+@patch
+def _rest(self:Run):
     "The events that are waiting"
     while not self.q.empty():
         if (ev:=self.q.get()) is not None: yield ev
 
+@patch
+def _drain(self:Run):
+    "The events that are waiting; then whatever ends the run from outside"
+    yield from self._rest()
+    if self.stopping: raise KeyboardInterrupt
+    if self.sh.sub.fatal: raise self.sh.sub.fatal
+
 # %% ../nbs/10_core.ipynb #eeac9609
 @patch
-def _during(self:Run, fut:Future, cancel=None):
-    "Yield what happens until `fut` is done, then return its result"
+def _during(self:Run, fut:Future, cancel=None, seconds:float|None=None):
+    "Yield what happens until `fut` is done, then return its result; break it off after `seconds`"
     fut.add_done_callback(lambda _: self.q.put(None))
+    until = None if seconds is None else time.monotonic()+seconds
     try:
         while not fut.done():
-            if (ev:=self.q.get()) is not None: yield ev
+            try: ev = self.q.get(timeout=until and max(until-time.monotonic(), 0))
+            except queue.Empty: raise TimeoutError from None
+            if ev is not None: yield ev
+            if self.stopping: raise KeyboardInterrupt
     except BaseException:
         (cancel or fut.cancel)()
         raise
-    yield from self._drain()
     return fut.result()
+
+@patch
+def stop(self:Run):
+    "End the run from another thread, as Ctrl-C would"
+    self.stopping = True
+    self.q.put(None)
+    self.sh.interrupt()
 
 @patch
 def _in_thread(self:Run, f, *args)->Future:
@@ -134,107 +168,186 @@ def _in_thread(self:Run, f, *args)->Future:
 
 # %% ../nbs/10_core.ipynb #1359a457
 @patch
-def _ask(self:Run, **kw):
-    "Ask the root; publishes and returns its reply"
-    est = self.root.estimate(self.messages)
-    self.ledger.holdback = est
+def _hold(self:Run, est, last):
+    "Set aside what the last word will take; raise `BudgetSpent` if this step would leave too little for it"
+    more = ' '*(self.max_output+len(self.final_prompt)+1000)
+    self.ledger.holdback = self.root.estimate([*self.messages, dict(role='user', content=more)])
+    if not last and self.step>1:
+        self.ledger.check(est+self.ledger.holdback)
+        if self.ledger.time_left()==0: raise BudgetSpent('max_time', self.budget.max_time, self.ledger.seconds)
     self.ledger.reserve(est, role='root')
-    used,t0 = Usage(),time.monotonic()
-    opts = {k:v for k,v in dict(max_tokens=self.root.max_tokens or self.preset.max_tokens, stop=list(self.preset.stop) or None).items() if v}
-    self.publish(RootAsked(messages=len(self.messages), est_tokens=est.prompt_tokens))
+
+@patch
+def _request(self:Run, last, **kw):
+    "Start the request"
+    self.sent = len(self.messages)
+    opts = dict(max_tokens=self.root.max_tokens or self.preset.max_tokens, stop=list(self.preset.stop) or None)
+    return submit(self.root.acomplete(list(self.messages), self.schemas if self.mode=='tools' else None, timeout=self.ledger.time_left(hold=not last),
+        on_retry=self.sh.sub._retry, **{k:v for k,v in opts.items() if v}, **kw))
+
+# %% ../nbs/10_core.ipynb #4eaef200
+@patch
+def _ask(self:Run, last=False, **kw):
+    "Ask the root; publishes and returns its reply"
+    est,used,t0 = self.root.estimate(self.messages),Usage(),time.monotonic()
+    self._hold(est, last)
     try:
+        self.publish(RootAsked(messages=len(self.messages), est_tokens=est.prompt_tokens))
         yield from self._drain()
-        r = yield from self._during(submit(self.root.acomplete(list(self.messages), self.schemas if self.mode=='tools' else None,
-            timeout=self.ledger.left().get('max_time'), on_retry=self.sh.sub._retry, **opts, **kw)))
+        r = yield from self._during(self._request(last, **kw))
         used = r.usage
     finally: self.ledger.settle(est, used, role='root')
-    ev = self.publish(RootReplied(reply=dict(content=r.content, reasoning=r.reasoning, tool_calls=r.tool_calls, finish_reason=r.finish_reason, refusal=r.refusal),
-                                  usage=asdict(used), seconds=time.monotonic()-t0))
+    secs = time.monotonic()-t0
+    self.ledger.hold_time = min(max(self.ledger.hold_time, secs), (self.budget.max_time or 0)/5)
+    ev = self.publish(RootReplied(reply={k:getattr(r,k) for k in ('content','reasoning','tool_calls','finish_reason','refusal')}, usage=asdict(used), seconds=secs))
     ev.response = r.response
     yield from self._drain()
     return r
 
 # %% ../nbs/10_core.ipynb #9c724700
-class GaveUp(Exception): "The model has made too many mistakes in a row"
+class GaveUp(Exception): "The run cannot usefully go on, but the model can still be asked for its best answer"
 
 @patch
-def _say(self:Run, text:str, kind:str='nudge', **msg):
-    "Add a message to the model"
-    if kind=='nudge':
-        self.bad += 1
-        self.publish(Noted(kind=kind, text=text))
-    hints,self.hints = self.hints,[]
-    self.messages.append({**dict(role='user'), **msg, 'content':'\n\n'.join([text, *hints])})
-    if self.bad>self.max_nudges: raise GaveUp(f'{self.bad} replies in a row were of no use')
+def _say(self:Run, text:str):
+    "Add to what the model reads next"
+    text = '\n\n'.join([text, *self.hints])
+    self.hints = []
+    last = self.messages[-1]
+    if len(self.messages)>self.sent and last['role']=='user': self.messages[-1] = {**last, 'content':f"{last['content']}\n\n{text}"}
+    else: self.messages.append(dict(role='user', content=text))
 
 @patch
-def _hint(self:Run, text, kind):
-    "Something to add to the next message"
-    self.hints.append(text)
-    self.publish(Noted(kind=kind, text=text))
+def _nudge(self:Run, text:str):
+    "Tell the model about a mistake"
+    self.bad += 1
+    self.publish(Noted(kind='nudge', text=text))
+    self._say(text)
 
 # %% ../nbs/10_core.ipynb #134e0379
+@patch
+@contextmanager
+def _in_time(self:Run):
+    "Interrupt a cell when the run's time is up"
+    left = self.ledger.time_left()
+    t = threading.Timer(max(left or 0, .05), self.sh.interrupt)
+    t.daemon = True
+    if left is not None: t.start()
+    try: yield
+    finally: t.cancel()
+
+@patch
+def _in_shell(self:Run, code:str):
+    "Run a cell, and yield what happens meanwhile"
+    with self._in_time():
+        if isinstance(self.sh, LocalShell): self.repl(code=code)
+        else: yield from self._cell_thread(code)
+    return self.sh.last_result
+
+@patch
+def _cell_thread(self:Run, code:str):
+    fut = self._in_thread(self.repl, code)
+    def cancel():
+        self.sh.interrupt()
+        try: fut.exception(timeout=10)  # the shell is free for another run when this one ends
+        except TimeoutError: pass
+    yield from self._during(fut, cancel)
+
+# %% ../nbs/10_core.ipynb #1f80ee8b
 @patch
 def _run_cell(self:Run, code:str, id:str=''):
     "Run one cell; returns what the model is shown, or `None` if it ended the run"
     self.publish(CodeStarted(code=code))
     yield from self._drain()
-    if isinstance(self.sh, LocalShell): text = self.repl(code=code)
-    else: text = yield from self._during(self._in_thread(self.repl, code), cancel=self.sh.interrupt)
-    res,hint = self.sh.last_result,''
-    self.looked = self.looked or looks(code)
-    if res.final is None and not res.error: hint = self._stuck(code, text) or ('' if self.looked else nudge('unseen'))
-    if not res.text.strip() and not res.final: hint = hint or nudge('nothing')
-    shown = frame_output(text if res.text.strip() else '', self.question, self.preset, hint)
-    ev = self.publish(CodeRan(code=code, id=id, text=shown if self.preset.remind else text, result=asdict(res)))
+    res = yield from self._in_shell(code)
+    if res.status=='lost': self.publish(Noted(kind='shell', text=(res.error or 'the shell was lost').splitlines()[-1]))
+    text,hint = show_result(res, self.max_output),''
+    self.looked = self.looked or looks(code, self.tools)
+    if not res.final: hint = self._stuck(code, text, bool(res.error)) or ('' if self.looked or res.error else nudge('unseen')) or ('' if text.strip() else nudge('nothing'))
+    shown = frame_output(text, self.question, self.preset, hint)
+    self.publish(CodeRan(code=code, id=id, text=shown if self.preset.remind else text or '(no output)', result=_as_dict(res)))
     yield from self._drain()
-    if self.sh.sub.fatal: raise self.sh.sub.fatal
     return None if self.sh.final else shown
 
-def looks(code:str)->bool:
+def looks(code:str, tools=())->bool:
     "Whether code looks at the context, itself or through the functions of the shell"
-    return any(o in code for o in ('context','search','llm_query'))
+    return any(o in code for o in ('context','search','llm_query',*tools))
+
+def _as_dict(res)->dict:
+    "A `Result` for an event; `asdict` would copy the answer, which may be an object that cannot be copied"
+    final = res.final and dict(value=res.final.value, name=res.final.name)
+    return {**{f.name:getattr(res,f.name) for f in fields(res)}, 'final':final}
 
 @patch
-def _stuck(self:Run, code, text)->str:
+def _stuck(self:Run, code, text, failed)->str:
     "What to say of code that has been run before with the same output; '' if it is new"
     key = (' '.join(code.split()), text)
     if key in self.cells:
         self.bad += 1
         return nudge('repeat', step=self.cells[key])
-    self.cells[key],self.bad = self.step,0
+    self.cells[key] = self.step
+    if not failed: self.bad = 0
     return ''
 
 # %% ../nbs/10_core.ipynb #7014e062
 @patch
-def _call(self:Run, c:Call):
-    "Answer one tool call; returns the text for the model, or `None` if it ended the run"
+def _read_call(self:Run, c:Call, cut:bool):
+    "The tool and the arguments of a call, or a `ValueError` for the model"
     f = self.tools.get(c.name)
-    if f is None:
-        self.bad += 1
-        text = f'Error: there is no tool {c.name!r}. The tools are: {", ".join(self.tools)}'
-    else:
-        try: args = parse_args(c.args, 'code' if f is self.repl else None)
-        except ValueError as e: f,text = None,f'Error: {e}'; self.bad += 1
-    if f is self.repl:
-        if isinstance(args.get('code'), str): return (yield from self._run_cell(args['code'], c.id))
-        text = 'Error: run_repl also needs: code'
-        self.bad += 1
-    elif f: text = yield from self._during(self._in_thread(call_tool, f, args, self.preset.max_output))
-    self.publish(ToolRan(name=c.name, id=c.id, args=args if f else {}, content=text))
-    yield from self._drain()
-    return text
+    if f is None: raise ValueError(f'there is no tool {c.name!r}. The tools are: {", ".join(self.tools)}.' + _in_the_shell(c.name))
+    try: args = parse_args(c.args, 'code' if f is self.repl and not cut else None)
+    except ValueError: 
+        if cut: raise ValueError(nudge('cut')) from None
+        raise
+    if f is self.repl and not isinstance(args.get('code'), str): raise ValueError('run_repl also needs: code')
+    return f,args
+
+def _in_the_shell(name)->str:
+    return f' {name} is a function in the shell: run_repl with the code {name}(...).' if name in ('FINAL','FINAL_VAR','llm_query','llm_query_batched','search','SHOW_VARS') else ''
 
 # %% ../nbs/10_core.ipynb #16f6ce17
 @patch
-def _do_calls(self:Run, calls:list, native:bool):
-    "Answer the tool calls of a reply"
-    for i,c in enumerate(calls):
-        text = 'Not run: the run had ended.' if self.sh.final else (yield from self._call(c))
-        if self.sh.final: continue
-        if native: self._say(text, 'tool', role='tool', tool_call_id=c.id, name=c.name)
-        else: self._say(text, 'output')
+def _call(self:Run, c:Call, cut:bool=False):
+    "Answer one tool call; returns the text for the model, or `None` if it ended the run"
+    args = {}
+    try:
+        f,args = self._read_call(c, cut)
+        if f is self.repl: return (yield from self._run_cell(args['code'], c.id))
+        text = yield from self._during(self._in_thread(call_tool, f, args, self.max_output), seconds=self.ledger.time_left())
+        self.looked,self.bad = True,0
+    except TimeoutError: text = f'Error: {c.name} had not returned when the time of the run was up'
+    except ValueError as e:
+        self.bad += 1
+        text = f'Error: {e}'
+    self.publish(ToolRan(name=c.name, id=c.id, args=args, content=text))
+    yield from self._drain()
+    return text
 
+# %% ../nbs/10_core.ipynb #68860f74
+@patch
+def _do_calls(self:Run, p:Parsed, r):
+    "Answer the tool calls of a reply"
+    if p.final: self.hints.append(nudge('beside'))
+    for i,c in enumerate(p.calls):
+        text = yield from self._call(c, cut=r.finish_reason=='length' and i==len(p.calls)-1)
+        if self.sh.final: return
+        if not r.tool_calls: self._say(text)
+        else:
+            self.messages.append(dict(role='tool', tool_call_id=c.id, name=c.name, content='\n\n'.join([text,*self.hints])))
+            self.hints = []
+
+# %% ../nbs/10_core.ipynb #f1b95e52
+def _valid_calls(calls:list)->list:
+    "Tool calls as every provider takes them back"
+    res = []
+    for c in calls:
+        f = c['function']
+        try: ok = isinstance(json.loads(f['arguments']), dict)
+        except (ValueError,RecursionError): ok = False
+        args = f['arguments'] if ok else json.dumps({'invalid': f['arguments']})
+        res.append({**c, 'function': {**f, 'name': f['name'] or 'unnamed', 'arguments': args}})
+    return res
+
+# %% ../nbs/10_core.ipynb #42177792
 @patch
 def _do_code(self:Run, codes:list, final:FinalText|None):
     "Run the blocks of a reply"
@@ -244,26 +357,34 @@ def _do_code(self:Run, codes:list, final:FinalText|None):
         if self.sh.final: return
         shown.append(text)
         if self.sh.last_result.error: break
-    if final and final.var and not self.sh.last_result.error: return (yield from self._final(final))
-    if final: self.hints.append(nudge('beside'))
-    self._say('\n\n'.join(shown), 'output')
+    self._say('\n\n'.join(shown))
+    if not final: return
+    if not self.sh.last_result.error and self._over_vars(final): yield from self._final(final)
+    else: self._say(nudge('beside'))
 
 # %% ../nbs/10_core.ipynb #b5a24b18
 _placeholders = {'answer','the answer','your answer','...','value','answer here','your final answer','final answer'}
 
+def _is_answer(value)->bool:
+    "Whether a value is more than a blank to be filled in"
+    return value is not None and not (isinstance(value,str) and value.strip().lower() in _placeholders|{''})
+
+@patch
+def _over_vars(self:Run, f:FinalText)->bool:
+    "Whether a `FINAL` in text is about variables of the shell"
+    return f.var or is_expression(f.text, set(self.sh.user_ns), self.sh.user_ns)
+
 @patch
 def _final(self:Run, f:FinalText):
     "Act on a `FINAL` in the text of a reply"
-    names = set(self.sh.user_ns)
-    if (f.var or is_expression(f.text, names)) and self.looked:
-        text = yield from self._run_cell(f'FINAL_VAR({f.text!r})' if f.var else f'FINAL({f.text})')
-        if not self.sh.final: self._say(text, 'nudge')
-        return
-    value = final_value(f.text)
-    if value is None or str(value).strip().lower() in _placeholders|{''}: self._say(nudge('placeholder'))
+    over,value = self._over_vars(f),final_value(f.text)
+    if not (over or _is_answer(value)): self._nudge(nudge('placeholder'))
     elif not self.looked and not self.told_unseen:
         self.told_unseen = True
-        self._say(nudge('unseen'))
+        self._nudge(nudge('unseen'))
+    elif over:
+        text = yield from self._run_cell(f'FINAL_VAR({f.text!r})' if f.var else f'FINAL({f.text})')
+        if not self.sh.final: self._nudge(text)
     else: self.text_answer = value
 
 # %% ../nbs/10_core.ipynb #d18c6a5d
@@ -272,46 +393,67 @@ def _step(self:Run):
     "One turn of the root model"
     self.step += 1
     if w:=self.ledger.warning(): self._warn(w)
+    self._check_window()
     r = yield from self._ask()
     p = parse_reply(r.content, r.tool_calls, r.finish_reason, r.refusal)
     if self.preset.one_block and p.code: p.code,p.final,r.content = p.code[:1],None,first_block(r.content)
-    self.messages.append(r.message if r.content or r.tool_calls else {**r.message, 'content':'(empty)'})
-    if p.problem: self._say(nudge(p.problem))
-    elif p.calls: yield from self._do_calls(p.calls, bool(r.tool_calls))
+    self.messages.append(dict(role='assistant', content=r.content or ('' if r.tool_calls else '(empty)'), **({'tool_calls':_valid_calls(r.tool_calls)} if r.tool_calls else {})))
+    if p.problem: self._nudge(nudge(p.problem))
+    elif p.calls: yield from self._do_calls(p, r)
     elif p.code: yield from self._do_code(p.code, p.final)
     else: yield from self._final(p.final)
     yield from self._drain()
+    if self.bad>self.max_nudges: raise GaveUp(f'{self.bad} replies in a row were of no use')
 
+# %% ../nbs/10_core.ipynb #297f1942
 @patch
 def _warn(self:Run, text):
-    "Tell the model about its budget, in the message it has not seen yet"
+    "Tell the model about its budget"
     self.publish(Noted(kind='budget', text=text))
     last = self.messages[-1]
-    self.messages[-1] = {**last, 'content': f"{last['content']}\n\n{text}"}
+    if len(self.messages)>self.sent: self.messages[-1] = {**last, 'content': f"{last['content']}\n\n{text}"}
+    else: self._say(text)
+
+@patch
+def _check_window(self:Run):
+    n = est_tokens(self.messages)+self.max_output//4
+    if self.step==1 or n<4000: return  # short enough for any model
+    most = self.root.context_window()
+    if most and n+(self.root.max_tokens or self.preset.max_tokens or 1000)>most: raise GaveUp(f'the conversation fills the window of {self.root.model}, {most:,} tokens')
 
 # %% ../nbs/10_core.ipynb #e51c5b83
 @patch
 def _last_word(self:Run):
     "Ask for the best answer without code; the answer, or `None`"
-    self.messages.append(dict(role='user', content=self.final_prompt))
-    try: r = yield from self._ask(**(dict(tool_choice='none') if self.mode=='tools' else {}))
+    self._say(self.final_prompt)
+    try: r = yield from self._ask(last=True, **(dict(tool_choice='none') if self.mode=='tools' else {}))
     except (BudgetSpent,LMError) as e: self.publish(Noted(kind='nudge', text=f'no last answer: {e}')); return None
     text = strip_thinking(r.content)[0]
-    f = find_final(text)
-    if f and f.var and f.text in set(self.sh.user_ns): return self.sh.user_ns[f.text]
-    return final_value(f.text) if f else text or None
+    ans = self._value(f) if (f:=find_final(text)) else _without_code(text)
+    return ans if _is_answer(ans) else None
+
+@patch
+def _value(self:Run, f:FinalText):
+    "What a `FINAL` in text stands for, without running code; `None` for a variable that there is not"
+    names,ns = set(self.sh.user_ns),self.sh.user_ns
+    if f.text in names: return ns[f.text]
+    return None if f.var else final_value(f.text)
+
+def _without_code(text:str)->str:
+    "A reply without the code that it was asked not to write"
+    for b in reversed(find_blocks(text)):
+        if b.lang or parse_python(b.code): text = text[:b.start]+text[b.end:]
+    return text.strip()
 
 # %% ../nbs/10_core.ipynb #254847a5
 @patch
-def _start(self:Run):
+def _start(self:Run)->RunStarted:
     "The messages to begin with, and the event that says so"
-    self.ledger = Ledger(self.budget)
-    self.sh.sub.begin(self.ledger, self.publish)
     self.sh.reset_final()
     about,extras = self.sh.about(self.preset.sample),dict(self.sh.extras)
     if self.mode=='code':
         for k,f in self.tools.items():
-            if f is not self.repl: self.sh.bind(k, f); extras[f'{k}(...)'] = (f.__doc__ or '').strip()
+            if f is not self.repl: self.sh.bind(k, shell_tool(f)); extras[f'{k}(...)'] = (f.__doc__ or '').strip()
     self.messages = [dict(role='system', content=self.sp), *self.examples, dict(role='user', content=first_message(self.question, about, extras))]
     self.text_answer = None
     settings = dict(mode=self.mode, preset=self.preset.name, isolation=self.sh.isolation, tools=list(self.tools), **asdict(self.budget))
@@ -320,6 +462,7 @@ def _start(self:Run):
 @patch
 def _turns(self:Run):
     "Steps until there is an answer; returns status, answer and error"
+    yield from self._drain()
     try:
         while self.step<self.budget.max_steps:
             yield from self._step()
@@ -327,6 +470,7 @@ def _turns(self:Run):
             if self.text_answer is not None: return 'answer', self.text_answer, None
         why = f'no FINAL in {self.step} steps (max_steps)'
     except GaveUp as e: why = str(e)
+    except BudgetSpent as e: return 'budget', (yield from self._last_word()), str(e)
     ans = yield from self._last_word()
     return ('steps' if ans is None else 'fallback'), ans, why
 
@@ -335,34 +479,69 @@ def _turns(self:Run):
 def _ending(self:Run):
     "Take the turns; whatever happens, return status, answer and error"
     try: return (yield from self._turns())
-    except BudgetSpent as e: why = str(e)
-    except LMError as e:
-        if e.kind!='timeout' or self.budget.max_time is None or self.ledger.seconds<self.budget.max_time: return 'error', None, str(e)
-        why = f'{self.ledger.seconds:.0f} of {self.budget.max_time:g} seconds used (max_time)'
-    except KeyboardInterrupt: return 'interrupted', None, 'interrupted by the user'
-    except Exception as e: return 'error', None, f'{type(e).__name__}: {e}'
-    try: return 'budget', (yield from self._last_word()), why
-    except KeyboardInterrupt: return 'interrupted', None, 'interrupted by the user'
+    except LMError as e: how = self._out_of_time(e) or ('error', str(e))
+    except KeyboardInterrupt: how = 'interrupted','interrupted by the user'
+    except LogError as e: how = 'error',str(e)
+    except Exception as e: how = 'error',f'{type(e).__name__}: {e}'
+    return how[0], self.sh.final and self.sh.final.value, how[1]
 
 @patch
-def play(self:Run):
-    "The events of the run, from `RunStarted` to `RunEnded`"
-    start = self._start()
-    try:
-        self.publish(start)
-        yield from self._drain()
-        status,ans,err = yield from self._ending()
-        self.publish(RunEnded(status=status, answer=ans, usage=asdict(self.ledger.usage), error=err, seconds=self.ledger.seconds))
-        yield from self._drain()
-    finally:
-        if self.log: self.log.close()
+def _out_of_time(self:Run, e:LMError):
+    left = self.ledger.time_left()
+    if e.kind=='timeout' and left is not None and left<.1: return 'budget',f'{self.ledger.seconds:.0f} of {self.budget.max_time:g} seconds used (max_time)'
 
 # %% ../nbs/10_core.ipynb #78966618
 @patch
+def play(self:Run):
+    "The events of the run, from `RunStarted` to `RunEnded`"
+    if self.events: raise RuntimeError('this run has been played: make a new one')
+    self.ledger = Ledger(self.budget)
+    self.sh.sub.begin(self.ledger, self.publish)
+    how = 'interrupted',None,'closed by its reader before its end'
+    try:
+        self.publish(self._start())
+        how = yield from self._ending()
+    except Exception as e:
+        how = 'error',None,f'{type(e).__name__}: {e}'
+        raise
+    finally: self._end(*how)
+    try: yield from self._rest()
+    except KeyboardInterrupt: pass  # it has ended already
+
+@patch
+def _end(self:Run, status, answer, error):
+    "Settle what is in flight, and publish the end; after that nothing more is published"
+    self.sh.sub.end()
+    self.publish(RunEnded(status=status, answer=answer, usage=asdict(self.ledger.usage), error=error, seconds=self.ledger.seconds))
+    self.ended = True
+    if self.log: self.log.close()
+
+# %% ../nbs/10_core.ipynb #63d10ca8
+@patch
 def result(self:Run)->Answer:
     "The answer of a run that has ended"
-    e = self.events[-1]
+    e = self.events[-1] if self.ended else RunEnded(status='interrupted', error='the run has not ended')
     return Answer(e.answer, e.status, self.ledger.usage, self.step, e.seconds, e.error, self.events, self.log and self.log.path, self.root.model, self.sh.sub.lm.model, self.question)
+
+# %% ../nbs/10_core.ipynb #ea96ec1b
+def _console():
+    from rlm.view import Console
+    return Console()
+
+def _played(run, verbose=False):
+    "The events of a run, shown"
+    evs,view = run.play(),_console() if verbose else None
+    try:
+        for ev in evs:
+            if view: view.show(ev)
+            yield ev
+    except KeyboardInterrupt:
+        evs.close()
+        if not run.events: raise
+        if view: view.show(run.events[-1])
+    finally:
+        evs.close()
+        if view: view.close()
 
 # %% ../nbs/10_core.ipynb #95e71f52
 def _items(ev):
@@ -392,15 +571,9 @@ def advanced_toolloop(
     return _toolloop(run, verbose)
 
 def _toolloop(run, verbose):
-    for ev in _shown(run.play(), verbose): yield from _items(ev)
+    for ev in _played(run, verbose): yield from _items(ev)
     a = run.result()
     yield dict(type='final', answer=a.answer, status=a.status, usage=a.usage, error=a.error)
-
-def _shown(events, verbose):
-    "Pass events on, and show them where that is wanted"
-    if not verbose: return events
-    from rlm import view
-    return view.Console().watch(events)
 
 # %% ../nbs/10_core.ipynb #719e02a6
 class RLM:
@@ -427,6 +600,7 @@ class RLM:
         verbose:bool=False, # Print each step as it happens
         **kw # More for `LM`: api_key, temperature, timeout, retries, fallbacks, prices, stream, max_concurrency, ...
     ):
+        tools = [tools] if callable(tools) else list(tools or ())
         store_attr('tools,sp,mode,isolation,cell_timeout,encoding,final_prompt,log,verbose')
         self.lm = get_lm(model, base_url=base_url, **kw)
         self.sub_lm = self.lm if sub_model is None else get_lm(sub_model, base_url=base_url, **kw)
@@ -452,29 +626,36 @@ def events(self:RLM, question:str, context):
     run = self.run(question, context)
     with run.sh: yield from run.play()
 
-# %% ../nbs/10_core.ipynb #4b36c71b
+# %% ../nbs/10_core.ipynb #8f1d4c03
+@patch
+def _finish(self:RLM, run)->Answer:
+    "Play a run to its end"
+    with run.sh:
+        evs = _played(run, self.verbose)
+        try:
+            for _ in evs: pass
+        except KeyboardInterrupt:
+            evs.close()
+            if not run.events: raise
+    return run.result()
+
 @patch
 def __call__(self:RLM,
     question:str, # What to find out
     context # Text, a `Path`, bytes, or a list or dict of text
 )->Answer:
     "Answer a question about a context"
-    run = self.run(question, context)
-    with run.sh:
-        evs = run.play()
-        shown = _shown(evs, self.verbose)
-        try:
-            for _ in shown: pass
-        except KeyboardInterrupt:
-            if run.events and not isinstance(run.events[-1], RunEnded): _finish(evs, run)
-    return run.result()
+    return self._finish(self.run(question, context))
 
-def _finish(evs, run):
-    "End a run that was broken off from outside"
-    try:
-        evs.throw(KeyboardInterrupt)
-        for _ in evs: pass
-    except (KeyboardInterrupt,StopIteration,RuntimeError): pass
-    if not run.events or not isinstance(run.events[-1], RunEnded):
-        run.log = None
-        run.publish(RunEnded(status='interrupted', usage=asdict(run.ledger.usage), error='interrupted by the user', seconds=run.ledger.seconds))
+# %% ../nbs/10_core.ipynb #dbad45e3
+@patch
+async def acall(self:RLM, question:str, context)->Answer:
+    "Answer a question about a context, without blocking the caller's event loop"
+    runs = []
+    def go():
+        runs.append(self.run(question, context))
+        return self._finish(runs[0])
+    try: return await asyncio.to_thread(go)
+    except asyncio.CancelledError:
+        for o in runs: o.stop()
+        raise
