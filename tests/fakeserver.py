@@ -24,6 +24,8 @@ class Reply:
     delay:float=0. # Seconds before the first byte
     model:str|None=None # What the reply says it is from; the model of the request if not given
     cut:int|None=None # When streaming: drop the connection after so many chunks
+    cut_clean:bool=False # Drop it by an orderly close instead of a reset
+    pace:float=0. # When streaming: seconds before each chunk
     message:dict=field(default_factory=dict) # More fields of the message, e.g. `{'refusal':'no'}`
 
 @dataclass
@@ -45,6 +47,11 @@ class Drop:
     "Drop the connection: at once, or after the first `after` bytes of a reply whose header promises more"
     after:int=0
     reset:bool=True # A hard reset instead of a clean close
+
+@dataclass
+class Drip:
+    "A reply whose bytes come one by one, `every` seconds, for ever: alive, and never done"
+    every:float=.02
 
 @dataclass
 class Request:
@@ -158,6 +165,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.write(data[:o.after])
                 self.wfile.flush()
             return self.drop(o.reset)
+        if isinstance(o,Drip): return self.drip(f, o)
         if isinstance(o,Fault): return self.send(o.status, _error(o.status, f'fault {o.status}') if o.body is None else o.body, o.headers, o.content_type)
         if req.body.get('stream'): return self.stream(req, o)
         self.send(200, completion(req, o))
@@ -175,6 +183,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.head(status, content_type or ('application/json' if js else 'text/html'), len(data), headers)
         self.wfile.write(data)
 
+    def drip(self, f, o):
+        "Byte after byte, until someone has had enough"
+        self.head(200, 'application/json', 1_000_000)
+        self.close_connection = True
+        while not f._closed.wait(o.every):
+            self.wfile.write(b' ')
+            self.wfile.flush()
+
     def drop(self, reset):
         "Close the connection, by a reset if asked"
         self.close_connection = True
@@ -191,7 +207,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.close_connection = True
         for i,d in enumerate(chunks(req, o)):
-            if o.cut is not None and i>=o.cut: return self.drop(True)
+            if o.cut is not None and i>=o.cut: return self.drop(not o.cut_clean)
+            if o.pace: self.server.fake._closed.wait(o.pace)
             self.wfile.write(b'data: '+json.dumps(d).encode()+b'\n\n')
             self.wfile.flush()
         self.wfile.write(b'data: [DONE]\n\n')
@@ -232,6 +249,7 @@ def chunks(req, o, size=12):
         args = c['function']['arguments']
         yield chunk(tool_calls=[dict(c, index=i, function=dict(c['function'], arguments=''))])
         for s in cut(args): yield chunk(tool_calls=[dict(index=i, function=dict(arguments=s))])
-    yield chunk(_finish(o), **o.message)
+    if o.message: yield chunk(**o.message)
+    yield chunk(_finish(o))
     u = _usage(req, o)
     if u is not None and (req.body.get('stream_options') or {}).get('include_usage'): yield dict(base, choices=[], usage=u)

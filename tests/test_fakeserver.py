@@ -48,6 +48,14 @@ def test_function_and_load():
         rs = list(ex.map(lambda _: post(s, timeout=30), range(64)))
         assert len({r.json()['choices'][0]['message']['content'] for r in rs})==64 and 1<s.peak<=32
 
+def test_drip_and_pace():
+    with FakeServer([Drip(.01), Reply('a text in some pieces', pace=.05), Reply('cut off in the middle', cut=2, cut_clean=True)]) as s:
+        t = time.monotonic()
+        with httpx.stream('POST', s.url+'/chat/completions', json={}, timeout=5) as r: assert len(next(r.iter_bytes()))>0
+        post(s, stream=True)
+        assert time.monotonic()-t>=.15
+        assert '[DONE]' not in post(s, stream=True).text
+
 def test_close_ends_hanging():
     s = FakeServer([Hang()])
     with ThreadPoolExecutor(1) as ex:
