@@ -297,15 +297,25 @@ class FinalText:
 # %% ../nbs/00_prompts.ipynb #519fe22b
 def _inside(text:str, i:int)->tuple: # What stands in the parentheses that open before `i`, and whether they close
     "Up to the balancing parenthesis"
-    depth,end = 1,None
+    end = _python_end(text, i) or _quote_end(text, i) or _balanced_end(text, i)
+    return (text[i:].split('\n\n')[0] if end is None else text[i:end]).strip(), end is not None
+
+def _python_end(text, i):
+    "The first of the next parentheses up to which there is Python, if what begins looks like it"
+    if not re.compile(r'\s*([rbf]?["\']|[\[{(])', re.I).match(text, i): return
+    ends = islice(re.compile(r'\)').finditer(text, i), 20)
+    return next((p.start() for p in ends if parse_python(text[i:p.start()].strip(), 'eval')), None)
+
+def _quote_end(text, i):
+    m = re.compile(r'\s*[rbf]?("""|\'\'\'|"|\')', re.I).match(text, i)
+    e = m and re.compile(r'(?:[^\\]|\\.)*?'+re.escape(m[1])+r'\s*\)', re.S).match(text, m.end())
+    return e and e.end()-1
+
+def _balanced_end(text, i):
+    depth = 1
     for p in re.compile(r'[()]').finditer(text, i):
         depth += 1 if p[0]=='(' else -1
-        if not depth: end = p.start(); break
-    m = re.compile(r'\s*[rbf]?("""|\'\'\'|"|\')', re.I).match(text, i)
-    if m and (end is None or not parse_python(text[i:end].strip(), 'eval')):
-        e = re.compile(r'(?:[^\\]|\\.)*?'+re.escape(m[1])+r'\s*\)', re.S).match(text, m.end())
-        if e: end = e.end()-1
-    return (text[i:].split('\n\n')[0] if end is None else text[i:end]).strip(), end is not None
+        if not depth: return p.start()
 
 # %% ../nbs/00_prompts.ipynb #5ea6ff69
 def find_final(
