@@ -167,7 +167,7 @@ def pack(
 def _hashable(ks):
     "Refuse keys chosen to collide"
     n = len(ks)-len(set(map(hash, ks)))
-    if n>1000 and len(set(ks))<len(ks)-n+1: raise CrossError(f'{n:,} keys with the same hash')
+    if n>1000: raise CrossError(f'{n:,} keys with the same hash')
     return ks
 
 _back = {
@@ -251,15 +251,15 @@ _running,_routers,_route_lock,_mine = [],{},threading.RLock(),threading.local()
 def _capture():
     "The capture that this thread's prints belong to, if any"
     if getattr(_mine, 'host', 0): return None
-    me = threading.get_ident()
+    me = threading.current_thread()
     cells = _running[::-1]
-    return next((c for c,t,_ in cells if t==me), None) or next((c for c,t,before in cells if me not in before), None)
+    return next((c for c,t,_ in cells if t is me), None) or next((c for c,t,before in cells if me not in before), None)
 
 # %% ../nbs/05_shell.ipynb #45b9e98b
 @contextmanager
 def _routed(cap):
     "Send this thread's prints, and those of threads it starts, to `cap`"
-    o = (cap, threading.get_ident(), set(sys._current_frames()))
+    o = (cap, threading.current_thread(), set(threading.enumerate()))
     with _route_lock:
         if not _running:
             for k in ('stdout','stderr'): _routers[k] = _Router(getattr(sys,k)); setattr(sys, k, _routers[k])
@@ -303,13 +303,13 @@ def _run_async(coro):
     loop = asyncio.new_event_loop()
     try: asyncio.get_running_loop()
     except RuntimeError: return _run_loop(coro, loop)
-    fut,cells = Future(),[o for o in _running if o[1]==threading.get_ident()]
+    fut,cells = Future(),[o for o in _running if o[1] is threading.current_thread()]
     def _go():
-        me = threading.get_ident()
+        me = threading.current_thread()
         _running.extend((c, me, b) for c,_,b in cells)
         try: fut.set_result(_run_loop(coro, loop))
         except BaseException as e: fut.set_exception(e)
-        finally: _running[:] = [o for o in _running if o[1]!=me]
+        finally: _running[:] = [o for o in _running if o[1] is not me]
     threading.Thread(target=_go, daemon=True).start()
     try: return fut.result()
     except BaseException:
