@@ -7,7 +7,9 @@ __all__ = ['vanilla_prompt', 'benchmark_vanilla', 'benchmark_rlm']
 
 # %% ../nbs/13_benchmarks.ipynb #00a04fbe
 import json,time
+from dataclasses import asdict
 from .budget import Usage
+from .events import Log,RootReplied,RunEnded
 from .context import load_context
 from .lm import LM,LMError,get_lm,ScriptedLM
 from .core import RLM
@@ -31,15 +33,27 @@ def benchmark_vanilla(
     query:str, # The question
     model:'str|LM|None'=None, # The model
     base_url:str|None=None, # Its server, if it speaks OpenAI's protocol at an address of its own
+    log=None, # Path of a JSONL log
     **kw # More for `LM`
 )->dict: # With `method`, `time` (seconds), `tokens`, `answer`, `cost` (dollars or `None`), `calls`, `root_tokens`, `sub_tokens`, `status`, `error`
     "Ask the model with the whole context in its prompt"
     if not isinstance(query,str) or not query.strip(): raise ValueError(f'the question is empty: {query!r}')
     ctx,lm,t0 = load_context(context),get_lm(model, base_url=base_url, **kw),time.monotonic()
-    try: r = lm.complete([dict(role='user', content=vanilla_prompt(ctx, query))])
-    except LMError as e: return _result('vanilla', t0, None, Usage(), 'error', str(e))
+    out = Log(log, secrets=(lm.api_key,)) if log else None
+    try:
+        try: r = lm.complete([dict(role='user', content=vanilla_prompt(ctx, query))])
+        except LMError as e: res = _result('vanilla', t0, None, Usage(), 'error', str(e))
+        else: res = _said(r, t0, out)
+        if out: out.write(RunEnded(step=1, status=res['status'], answer=res['answer'], error=res['error'], seconds=res['time']))
+    finally:
+        if out: out.close()
+    return res
+
+def _said(r, t0, out)->dict:
+    "The result of a reply"
     u,text = r.usage,strip_thinking(r.content)[0]
     u.by = dict(root=Usage(u.calls, u.prompt_tokens, u.completion_tokens, u.cached_tokens, u.cost))
+    if out: out.write(RootReplied(step=1, reply=dict(content=r.content, finish_reason=r.finish_reason), usage=asdict(u), seconds=time.monotonic()-t0))
     return _result('vanilla', t0, text or None, u, 'answer' if text else 'error', None if text else f'empty reply ({r.finish_reason})')
 
 # %% ../nbs/13_benchmarks.ipynb #19901742

@@ -105,29 +105,25 @@ Search with a few words that the text itself may use. Never guess: the answer mu
 '''
 
 # %% ../nbs/00_prompts.ipynb #906eddf4
-SEARCH_DOC = {'search(query, k=3)': 'the k passages that match the words of the query best; print it to read them. h = search(...)[0] has h.text, h.start, h.end'}
+SEARCH_DOC = {'search(query, k=3)': 'the k passages that match the words of the query best; hits = search(...), str(hits) is their text, hits[0].text, hits[0].start, hits[0].end the first'}
 
-def _hits(query, *hits):
-    "As `rlm.search.Hits` shows itself"
-    one = lambda i,start,text: f'[{i}] context[{start}:{start+len(text)}]\n| {text}\n'
-    return f"{len(hits)} passage{'s'*(len(hits)!=1)} for {query!r}:\n" + ''.join(one(i,*o) for i,o in enumerate(hits)) + '(end of the passages)'
+def _look_up(words:str, question:str, k:int=3, search:bool=True)->str:
+    "The block of an example that finds passages and lets a sub-model read them"
+    find = f'hits = search("{words}"{"" if k==3 else f", k={k}"})'
+    if not search: find = f'import re\nhits = [context[max(0, m.start()-300):m.start()+300] for m in re.finditer("{words.split()[0]}", context, re.I)][:{k}]'
+    return find+f'\nprint(llm_query(str(hits) + "\\n\\nAnswer from these passages in a few words, or say NOT FOUND: {question}"))'
 
-def small_preset()->Preset:
+def small_preset(
+    search:bool=True # Whether the shell has `search`; the examples do without it if not
+)->Preset:
     "How small models are spoken to"
     p = Preset('small', SMALL_PROMPT, search=True, sample=False, remind=True, one_block=True, max_output=2400, max_tokens=400)
-    desc = lambda n: f'`context` is a str of {n:,} characters.'
-    ferry = _hits('ferry Morgenrot sold company', (88121, 'The ferry Morgenrot was sold in 1931 to a company in Torvik, which painted her green.'),
-                  (20417, 'Passengers were told that the ferry would not sail in fog.'))
-    ex = example('Who bought the ferry Morgenrot?', desc(310422), [('print(search("ferry Morgenrot sold company"))', ferry)],
-                 'a company in Torvik', p, SEARCH_DOC)
-    ex += example('How many entries of the logbook mention hail?', desc(95210),
-        [('print(sum("hail" in line.lower() for line in context.splitlines()))', '17')], '17', p, SEARCH_DOC)
-    peat = (51730, 'Cutters worked in pairs. The blocks were stacked on edge, so that the wind could pass between them, and turned after nine days.')
-    rows = (140022, 'By the end of May the stacks of peat stood in rows along the ditch.')
-    ex += example('For what reason were the blocks of peat not laid flat?', desc(204877), [
-        ('hits = search("peat blocks stacked laid flat")\nprint(hits)', _hits('peat blocks stacked laid flat', peat, rows)),
-        ('print(llm_query(str(hits) + "\\n\\nAnswer from these passages in a few words: why were the blocks of peat not laid flat?"))',
-         'So that the wind could pass between them.')], 'so that the wind could pass between them', p, SEARCH_DOC)
+    def one(q, size, steps, final): return example(q, f'`context` is a str of {size:,} characters.', steps, final, p, SEARCH_DOC if search else None)
+    who,hail,why = 'Who bought the ferry Morgenrot?','How many entries of the logbook mention hail?','For what reason were the blocks of peat not laid flat?'
+    ex = one(who, 310422, [(_look_up('Morgenrot sold bought ferry', who, search=search), 'A company in Torvik.')], 'a company in Torvik')
+    ex += one(hail, 95210, [('print(sum("hail" in line.lower() for line in context.splitlines()))', '17')], '17')
+    ex += one(why, 204877, [(_look_up('reason blocks of peat laid flat', why, search=search), 'NOT FOUND'),
+                            (_look_up('peat stacked edge wind dry', why, 5, search), 'So that the wind could pass between them.')], 'so that the wind could pass between them')
     return replace(p, examples=ex)
 
 # %% ../nbs/00_prompts.ipynb #c581e036
@@ -138,13 +134,14 @@ def is_small(model:str)->bool:
 
 def get_preset(
     preset:'str|Preset|None', # A name, a `Preset`, or `None` to choose by the model
-    model:str='' # The root model
+    model:str='', # The root model
+    search:bool=True # Whether the shell has `search`
 )->Preset:
     "The preset to use"
     if isinstance(preset, Preset): return preset
     name = preset or ('small' if is_small(model) else 'strong')
     if name not in ('small','strong'): raise ValueError(f"there is no preset {preset!r}: use 'strong', 'small' or a Preset")
-    return small_preset() if name=='small' else Preset('strong', REPL_SYSTEM_PROMPT)
+    return small_preset(search) if name=='small' else Preset('strong', REPL_SYSTEM_PROMPT)
 
 # %% ../nbs/00_prompts.ipynb #fd07663d
 def system_prompt(

@@ -251,6 +251,13 @@ def _candidates(self:Index, q, n):
 
 # %% ../nbs/07_search.ipynb #e88b023a
 @patch
+def _absent(self:Index, q):
+    "A note on the words of `q` that occur nowhere; '' if there are none"
+    ws = [w for w in _word.findall(q) if (t:=_terms(w)) and t[-1] not in self.vocab]
+    return f"(nowhere in the text: {', '.join(ws)})" if ws and self.vocab else ''
+
+# %% ../nbs/07_search.ipynb #9acfe01c
+@patch
 def search(self:Index,
     query:str, # Words, a phrase, or any characters
     k:int=3 # The most passages to return
@@ -266,4 +273,4 @@ def search(self:Index,
         taken.append((i,s,e))
         res.append(Hit(part=self.parts[i], start=s, end=e, text=text, score=round(score,2)))
         if len(res)==k: break
-    return Hits(res, q)
+    return Hits(res, q, self._absent(q) if res else '')

@@ -25,7 +25,7 @@ DOC = [ # question, what a right answer matches
     ('What does the pass statement do when it is executed?', r'nothing|null operation'),
     ('Which exception is raised by a raise statement when there is no active exception to re-raise?', r'RuntimeError'),
     ('Does the power operator bind more or less tightly than a unary operator on its left?', r'\bmore\b'),
-    ('Which method of a generator raises a GeneratorExit at the point where it was paused?', r'\bclose'),
+    ('Which exception is raised when an asynchronous iterator has no more items?', r'StopAsyncIteration'),
     ('What happens when a finally clause executes a return statement while an exception is saved?', r'discard|lost|not re-?raised|swallow|suppress'),
     ('Which attribute of a class restricts the variables of its instances, so that no __dict__ is created?', r'__slots__'),
     ('How many arguments does __exit__ take for the exception, besides self?', r'\b(3|three)\b|exc_type'),
