@@ -126,12 +126,13 @@ class Reply:
     model:str='' # Who said it
     response:object=field(default=None, repr=False) # litellm's response, or an object of the same shape
     estimated:bool=field(default=False, repr=False) # Whether `usage` is our estimate, since the provider gave none
+    thinking:list=field(default_factory=list, repr=False) # Signed thinking, which Anthropic wants back before the results of tool calls
 
     @property
     def message(self):
         "The message that stands for this reply in the history"
-        d = dict(role='assistant', content=self.content)
-        return {**d, 'tool_calls': self.tool_calls} if self.tool_calls else d
+        more = dict(tool_calls=self.tool_calls, thinking_blocks=self.thinking)
+        return dict(role='assistant', content=self.content, **{k:v for k,v in more.items() if v})
 
 # %% ../nbs/03_lm.ipynb #7c64c697
 def est_tokens(text)->int:
@@ -158,8 +159,12 @@ def _text(content)->str:
 
 def _tool_calls(calls:list|None)->list:
     "Tool calls in one shape: with an id, a name and arguments as text"
-    fs = [(o.get('id') or f'call_{i}', o.get('function') or {}) for i,o in enumerate(calls or [])]
-    return [dict(id=i, type='function', function=dict(name=f.get('name') or '', arguments=_args(f.get('arguments')))) for i,f in fs]
+    return [_tool_call(i, o, o.get('function') or {}) for i,o in enumerate(calls or [])]
+
+def _tool_call(i, o, f)->dict:
+    d = dict(id=o.get('id') or f'call_{i}', type='function', function=dict(name=f.get('name') or '', arguments=_args(f.get('arguments'))))
+    more = o.get('provider_specific_fields')  # Gemini's signatures, which it wants back
+    return {**d, 'provider_specific_fields': more} if more else d
 
 def _args(a)->str: return sendable(a if isinstance(a,str) else json.dumps(a) if a else '')
 
@@ -172,7 +177,7 @@ def to_reply(response, messages:list, model:str='')->Reply:
     if not u or not u.get('total_tokens', u.get('prompt_tokens')): u = None
     refusal = m.get('refusal') or (m.get('provider_specific_fields') or {}).get('refusal')
     return Reply(_text(m.get('content')), _text(m.get('reasoning_content') or m.get('reasoning')), _tool_calls(m.get('tool_calls')), c.get('finish_reason') or 'stop',
-                 refusal, _usage(u, messages, m), model or d.get('model') or '', _as_object(d) if isinstance(response, dict) else response, u is None)
+                 refusal, _usage(u, messages, m), model or d.get('model') or '', _as_object(d) if isinstance(response, dict) else response, u is None, m.get('thinking_blocks') or [])
 
 # %% ../nbs/03_lm.ipynb #06f85d3a
 def as_response(

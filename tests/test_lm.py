@@ -250,6 +250,14 @@ def test_odd_tool_calls():
     assert [o['id'] for o in to_reply(d, []).tool_calls]==['call_0','call_1'] and to_reply(d, []).tool_calls[1]['function']['arguments']=='{"a": 1}'
     assert to_reply(as_response([dict(type='text', text='a'), dict(type='text', text='b'), 'odd']), []).content=='ab'
 
+def test_signed_thinking_goes_back():
+    "Providers that sign their thinking refuse the next request without it"
+    th = [dict(type='thinking', thinking='so', signature='abc')]
+    r,_ = ask([fs.Reply('', [('run_repl',{})], message=dict(thinking_blocks=th))], tools=TOOLS)
+    assert r.thinking==th and r.message['thinking_blocks']==th and 'thinking_blocks' not in ask(['x'])[0].message
+    call = dict(id='c', type='function', function=dict(name='f', arguments='{}'), provider_specific_fields=dict(thought_signature='sig'))
+    assert to_reply(as_response('', [call]), []).tool_calls==[call]
+
 def test_tools_reach_the_server():
     with FakeServer([fs.tool(code='1')]) as s:
         lm_at(s).complete(M, TOOLS, tool_choice='auto')
