@@ -865,15 +865,17 @@ def _put(self:SandboxShell, msg, blobs=()):
 @patch
 def _write(self:SandboxShell):
     "Send what the socket takes"
-    sent = False
     while True:
         if not self._out:
             nxt = next(self._feed, None)
-            if nxt is None: return sent
+            if nxt is None: return
             self._put(*nxt)
         try: n = self.child.sock.send(self._out[0][:1<<20])
-        except BlockingIOError: return sent
-        sent = True
+        except BlockingIOError: return
+        except OSError:  # it is gone; what it said before that is still to be read
+            self._out.clear()
+            self._feed = iter(())
+            return
         rest = self._out.popleft()[n:]
         if rest: self._out.appendleft(rest)
 
@@ -882,6 +884,7 @@ def _read(self:SandboxShell):
     "Messages that have arrived"
     try: n = self._frames.take(self.child.sock)
     except BlockingIOError: return
+    except OSError: n = 0
     if not n: raise Lost('')
     for j,blobs in self._frames: yield _parse(j),blobs
 
@@ -899,7 +902,7 @@ def _step(self:SandboxShell, timeout):
     "Wait for something to happen, do what follows from it, and give the messages for the caller"
     while self._done: self._put(*self._done.popleft())
     self._write()
-    full = len(self._calls)>=4096  # so many calls in flight: take no more until some are done
+    full = len(self._calls)>=1024  # so many calls in flight: take no more until some are done
     self._listen((0 if full else selectors.EVENT_READ) | (selectors.EVENT_WRITE if self._out else 0))
     ready = [k.fileobj for k,ev in self.sel.select(timeout) if ev & selectors.EVENT_READ or k.fileobj is self._woken]
     if self._woken in ready:
@@ -1042,25 +1045,15 @@ def _lost(self:SandboxShell, why, limit):
     "The result of a cell that cost the child its life"
     known = [k for k in self._known if k not in self._staged]
     child,timed = self.child,self._why=='timeout'
-    self._drop_with(child)
-    code = self._exit_code
-    if not why and code is not None and not self._why: why = f'killed by signal {-code}' if code<0 else f'ended with exit code {code}'
+    code = child.ended() if child and not why and not self._why else None
+    self._drop()
+    if code is not None: why = f'killed by signal {-code}' if code<0 else f'ended with exit code {code}'
     if timed: what = f'the cell ran for more than {limit:g} seconds and did not react to an interrupt'
     elif self._why: what = 'the cell did not react to an interrupt'
     else: what = f'the process that ran the cell is gone{f" ({why})" if why else ""}'
     back = f' Still there: {", ".join(self._staged)}.' if self._staged else ''
     gone = f' Lost, with whatever this cell assigned: {", ".join(known)}.' if known else ' What this cell assigned is lost.'
     return Result(error=f'ShellRestarted: {what}. The shell was restarted.{gone}{back}', error_type='ShellRestarted', status='lost', lost=known)
-
-@patch
-def _drop_with(self:SandboxShell, child):
-    "End the child, and note how it ended"
-    self._exit_code = None
-    if not child: return
-    died = self._why is None
-    if not died: child.signal(_KILL_SIGNAL)
-    self._exit_code = child.ended()
-    self._drop()
 
 # %% ../nbs/06_sandbox.ipynb #11684833
 @patch

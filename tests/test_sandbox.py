@@ -232,7 +232,7 @@ def test_a_million_calls_are_only_so_many_at_once(sh):
     def slow(x=0): most[0] = max(most[0], threading.active_count()); time.sleep(.05)
     sh.bind('add', slow)
     r = sh.run_cell(find+'for i in range(10**9, 10**9+6000): k.sendall(fr(b\'{"t":"call","id":%d,"fn":"add","a":[],"k":{}}\' % i))\n1', timeout=20)
-    assert r.status in ('ok','lost','timeout') and most[0]<4300
+    assert r.status in ('ok','lost','timeout') and most[0]<1200
 
 def test_a_child_that_never_reads_does_not_block_us(sh):
     sh.run_cell('1')
