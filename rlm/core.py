@@ -6,7 +6,7 @@
 __all__ = ['Answer', 'Run', 'GaveUp', 'looks', 'advanced_toolloop', 'RLM']
 
 # %% ../nbs/10_core.ipynb #64a1ecf2
-import asyncio,json,queue,threading,time,uuid
+import asyncio,json,queue,re,threading,time,uuid
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass,field,fields,asdict
@@ -39,7 +39,7 @@ class Answer:
     @property
     def ok(self): return self.status=='answer'
     @property
-    def found(self): return next((o.text for o in reversed(self.trajectory) if isinstance(o,CodeRan) and o.text.strip()), None)
+    def found(self): return next((o.text for o in reversed(self.trajectory) if isinstance(o,CodeRan) and any(o.result.get(k) for k in ('stdout','value','error'))), None)
     def __repr__(self):
         why = f', error={self.error!r}' if self.error else ''
         return f'Answer({cut_middle(repr(self.answer), 500, "")[0]}, status={self.status!r}{why}; {self.steps} steps, {self.usage})'
@@ -160,6 +160,7 @@ def stop(self:Run):
 def _in_thread(self:Run, f, *args)->Future:
     "Start `f` in a thread of its own"
     fut = Future()
+    fut.set_running_or_notify_cancel()
     def go():
         try: fut.set_result(f(*args))
         except BaseException as e: fut.set_exception(e)
@@ -198,7 +199,7 @@ def _ask(self:Run, last=False, **kw):
         used = r.usage
     finally: self.ledger.settle(est, used, role='root')
     secs = time.monotonic()-t0
-    self.ledger.hold_time = min(max(self.ledger.hold_time, secs), (self.budget.max_time or 0)/5)
+    self.ledger.hold_time = min(max(self.ledger.hold_time, 1.5*secs+.3), (self.budget.max_time or 0)/5)
     ev = self.publish(RootReplied(reply={k:getattr(r,k) for k in ('content','reasoning','tool_calls','finish_reason','refusal')}, usage=asdict(used), seconds=secs))
     ev.response = r.response
     yield from self._drain()
@@ -280,7 +281,7 @@ def _as_dict(res)->dict:
 @patch
 def _stuck(self:Run, code, text, failed)->str:
     "What to say of code that has been run before with the same output; '' if it is new"
-    key = (' '.join(code.split()), text)
+    key = (' '.join(code.split()), re.sub(r'<cell \d+>', '', text))
     if key in self.cells:
         self.bad += 1
         return nudge('repeat', step=self.cells[key])
