@@ -785,7 +785,7 @@ class SandboxShell(Shell):
         super().__init__(cell_timeout)
         store_attr('memory,grace')
         self.read,self.scratch = [os.path.realpath(p) for p in read],os.path.realpath(tempfile.mkdtemp(prefix='rlm-')) if scratch else None
-        self.host,self.child,self._tools,self._staged,self._known,self._ids = os.getpid(),None,{},{},[],itertools.count(1)
+        self.child,self._tools,self._staged,self._known,self._ids = None,{},{},[],itertools.count(1)
         self._wake,self._woken = socket.socketpair()
         for s in (self._wake, self._woken): s.setblocking(False)
         self._done,self._calls,self._stop = deque(),{},False
@@ -817,16 +817,19 @@ def _start(self:SandboxShell):
     need = (2<<30)+4*sum(map(_size, self._staged.values()))
     self._limit = self.memory or need
     cfg = dict(isolation=self.isolation, memory=self._limit, scratch=self.scratch, read=self.read)
-    self.child = (_Forked if sys.platform=='linux' else _Started)(cfg)
-    self.child.sock.setblocking(False)
-    self._frames,self._out,self._feed = Frames(FRAME),deque(),iter(())
+    self._frames,self._out,self._feed,self._events,self._sent,self._queued = Frames(FRAME),deque(),iter(()),0,0,0
     self._calls,self._done,self._known = {},deque(),[]
+    self.child = (_Forked if sys.platform=='linux' else _Started)(cfg)
     self.sel = selectors.DefaultSelector()
-    self._events = 0
-    self.sel.register(self._woken, selectors.EVENT_READ)
-    m,_ = self._until(lambda m: m['t'] in ('hello','failed'), 30)
-    try: self._check(m)
+    try: self._furnish()
     except BaseException: self._drop(); raise
+
+@patch
+def _furnish(self:SandboxShell):
+    "Hear what the new child holds, and give it its functions and contexts"
+    self.child.sock.setblocking(False)
+    self.sel.register(self._woken, selectors.EVENT_READ)
+    self._check(self._until(lambda m: m['t'] in ('hello','failed'), 30)[0])
     for name in self._tools: self._bind(name)
     for name in self._staged: self._stage(name)
 
@@ -859,7 +862,9 @@ def _drop(self:SandboxShell):
 @patch
 def _put(self:SandboxShell, msg, blobs=()):
     "Queue a message for the child"
-    self._out.extend(memoryview(b) for b in frame(msg, blobs) if b)
+    f = frame(msg, blobs)
+    self._queued += sum(map(len, f))
+    self._out.extend(memoryview(b) for b in f if b)
 
 # %% ../nbs/06_sandbox.ipynb #b2a90fa7
 @patch
@@ -876,6 +881,8 @@ def _write(self:SandboxShell):
             self._out.clear()
             self._feed = iter(())
             return
+        self._sent += n
+        self._queued -= n
         rest = self._out.popleft()[n:]
         if rest: self._out.appendleft(rest)
 
@@ -900,9 +907,9 @@ def _listen(self:SandboxShell, events):
 @patch
 def _step(self:SandboxShell, timeout):
     "Wait for something to happen, do what follows from it, and give the messages for the caller"
-    while self._done: self._put(*self._done.popleft())
+    while self._done and self._queued<=32<<20: self._put(*self._done.popleft())
     self._write()
-    full = len(self._calls)>=1024  # so many calls in flight: take no more until some are done
+    full = len(self._calls)>=1024 or self._queued>32<<20  # so many calls in flight, or answers unread: take no more for now
     self._listen((0 if full else selectors.EVENT_READ) | (selectors.EVENT_WRITE if self._out else 0))
     ready = [k.fileobj for k,ev in self.sel.select(timeout) if ev & selectors.EVENT_READ or k.fileobj is self._woken]
     if self._woken in ready:
@@ -929,10 +936,10 @@ def _until(self:SandboxShell, want, seconds):
     "The first message that `want` accepts; `Lost` if none comes in time, counted from the last sign of life"
     end = time.monotonic()+seconds
     while True:
-        left = len(self._out)
+        sent = self._sent
         for m,blobs in self._step(max(0, min(1, end-time.monotonic()))):
             if want(m): return m,blobs
-        if len(self._out)!=left: end = time.monotonic()+seconds
+        if self._sent!=sent: end = time.monotonic()+seconds
         if time.monotonic()>end: raise Lost('it does not answer')
 
 @patch

@@ -8,7 +8,7 @@ __all__ = ['MAX_DEPTH', 'MAX_ITEMS', 'BLOB', 'cut_middle', 'Final', 'Result', 'S
            'same_error', 'signature_doc', 'wait_future', 'LocalShell']
 
 # %% ../nbs/05_shell.ipynb #adc07f23
-import ast,asyncio,base64,builtins,ctypes,datetime as dt,inspect,io,math,signal,sys,threading,time,traceback,types
+import ast,asyncio,base64,builtins,ctypes,datetime as dt,inspect,io,math,os,signal,sys,threading,time,traceback,types
 from collections import Counter,deque
 from collections.abc import Iterator,MutableMapping
 from concurrent.futures import Future
@@ -123,6 +123,8 @@ class _Packer:
     "One walk over a value"
     def __init__(self, blobs=None): self.blobs,self.left,self.path = blobs,MAX_ITEMS,set()
 
+    def too_many(self): raise CrossError(f'the value has more than {MAX_ITEMS:,} items, too many to hand over: pass a smaller one')
+
     def items(self, os, depth):
         return [self(o, depth+1) for o in os]
 
@@ -132,6 +134,7 @@ class _Packer:
         return {'$':'dict', 'v':[[self(k, depth+1), self(v, depth+1)] for k,v in o.items()]}
 
     def container(self, o, depth):
+        if len(o)>self.left: self.too_many()
         if isinstance(o, dict): return self.dict(o, depth)
         vs = self.items(o, depth)
         tag = next((t for k,t in _lists.items() if isinstance(o, k)), None)
@@ -139,7 +142,8 @@ class _Packer:
 
     def __call__(self, o, depth=0):
         self.left -= 1
-        if self.left<0: raise CrossError(f'the value has more than {MAX_ITEMS:,} items, too many to hand over: pass a smaller one')
+        if self.left<0: self.too_many()
+        if type(o) is str and len(o)<=BLOB and o.isascii(): return o
         if o is None or o is True or o is False: return o
         if isinstance(o, str): return _pack_str(str.__str__(o), self.blobs)
         if isinstance(o, (bytes,bytearray)): return _pack_bytes(o, self.blobs)
@@ -624,7 +628,7 @@ class Shell:
         cell_timeout:float|None=120 # Seconds a cell may run, not counting time in host calls
     ):
         store_attr()
-        self.final,self.report,self.closed = None,dict(isolation=self.isolation),False
+        self.final,self.report,self.closed,self.host = None,dict(isolation=self.isolation),False,os.getpid()
         self.user_ns,self._cell = Namespace(self),threading.Lock()
     def __enter__(self): return self
     def __exit__(self, *a): self.close()
@@ -638,6 +642,7 @@ class Shell:
 def _one_cell(sh):
     "One cell at a time"
     if sh.closed: raise RuntimeError('this shell is closed: make a new one')
+    if sh.host!=os.getpid(): raise RuntimeError('this shell belongs to the process that this one was forked from: make a new one')
     if not sh._cell.acquire(blocking=False): raise RuntimeError('a cell is running in this shell already: use another shell beside it')
     try: yield
     finally: sh._cell.release()

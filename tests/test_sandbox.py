@@ -415,3 +415,23 @@ def test_many_shells_at_once():
     def f(i):
         with new() as s: return s.run_cell(f'x = {i}; x').value
     with ThreadPoolExecutor(6) as p: assert list(p.map(f, range(12)))==[str(i) for i in range(12)]
+
+@linux
+def test_after_a_fork_of_ours(server):
+    with new() as s:
+        s.run_cell('a = 1')
+        pid = os.fork()
+        if not pid:
+            ok = 1
+            try:
+                try: s.run_cell('1')
+                except RuntimeError as e: ok = 'forked' not in str(e)
+                with new() as t: ok = ok or t.run_cell('2').value!='2'
+                stop_server()
+            finally: os._exit(ok)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])==0 and s.run_cell('a').value=='1'
+
+def test_answers_never_read_are_not_piled_up(sh):
+    sh.bind('add', lambda: 'x'*100_000)
+    r = sh.run_cell(find+'import os, signal\nfor i in range(10**9, 10**9+1500): k.sendall(fr(b\'{"t":"call","id":%d,"fn":"add","a":[],"k":{}}\' % i))\nos.kill(os.getpid(), signal.SIGSTOP)', timeout=3)
+    assert r.status=='lost' and sh.run_cell('1').value=='1'
