@@ -396,7 +396,7 @@ def _step(self:Run):
     if w:=self.ledger.warning(): self._warn(w)
     self._check_window()
     r = yield from self._ask()
-    p = parse_reply(r.content, r.tool_calls, r.finish_reason, r.refusal)
+    p = parse_reply(r.content, r.tool_calls, r.finish_reason, r.refusal, self.preset.patterns or FINAL_PATTERNS)
     if self.preset.one_block and p.code: p.code,p.final,r.content = p.code[:1],None,first_block(r.content)
     self.messages.append(dict(role='assistant', content=r.content or ('' if r.tool_calls else '(empty)'), **({'tool_calls':_valid_calls(r.tool_calls)} if r.tool_calls else {})))
     if p.problem: self._nudge(nudge(p.problem))
@@ -430,7 +430,7 @@ def _last_word(self:Run):
     try: r = yield from self._ask(last=True, **(dict(tool_choice='none') if self.mode=='tools' else {}))
     except (BudgetSpent,LMError) as e: self.publish(Noted(kind='nudge', text=f'no last answer: {e}')); return None
     text = strip_thinking(r.content)[0]
-    ans = self._value(f) if (f:=find_final(text)) else _without_code(text)
+    ans = self._value(f) if (f:=find_final(text, patterns=self.preset.patterns or FINAL_PATTERNS)) else _without_code(text)
     return ans if _is_answer(ans) else None
 
 @patch
@@ -526,8 +526,8 @@ def result(self:Run)->Answer:
 
 # %% ../nbs/10_core.ipynb #ea96ec1b
 def _console():
-    from rlm.view import Console
-    return Console()
+    from rlm import view
+    return view.Console()
 
 def _played(run, verbose=False):
     "The events of a run, shown"
@@ -652,11 +652,13 @@ def __call__(self:RLM,
 @patch
 async def acall(self:RLM, question:str, context)->Answer:
     "Answer a question about a context, without blocking the caller's event loop"
-    runs = []
+    runs,cancelled = [],threading.Event()
     def go():
         runs.append(self.run(question, context))
+        if cancelled.is_set(): runs[0].stop()
         return self._finish(runs[0])
     try: return await asyncio.to_thread(go)
     except asyncio.CancelledError:
+        cancelled.set()
         for o in runs: o.stop()
         raise

@@ -75,6 +75,7 @@ class Preset:
     max_output:int=5000 # Characters of output shown at a time
     max_tokens:int|None=None # Length of a root reply at most
     stop:tuple=() # Strings at which the provider ends a reply
+    patterns:dict|None=None # How `FINAL` is written in text; `FINAL_PATTERNS` if not given
 
 # %% ../nbs/00_prompts.ipynb #0ffee7d5
 def frame_output(
@@ -120,10 +121,10 @@ def small_preset(
     p = Preset('small', SMALL_PROMPT, search=True, sample=False, remind=True, one_block=True, max_output=2400, max_tokens=400)
     def one(q, size, steps, final): return example(q, f'`context` is a str of {size:,} characters.', steps, final, p, SEARCH_DOC if search else None)
     who,hail,why = 'Who bought the ferry Morgenrot?','How many entries of the logbook mention hail?','For what reason were the blocks of peat not laid flat?'
-    ex = one(who, 310422, [(_look_up('Morgenrot sold bought ferry', who, search=search), 'A company in Torvik.')], 'a company in Torvik')
+    ex = one(why, 204877, [(_look_up('reason blocks of peat laid flat', why, search=search), 'NOT FOUND'),
+                           (_look_up('peat stacked edge wind dry', why, 5, search), 'So that the wind could pass between them.')], 'so that the wind could pass between them')
     ex += one(hail, 95210, [('print(sum("hail" in line.lower() for line in context.splitlines()))', '17')], '17')
-    ex += one(why, 204877, [(_look_up('reason blocks of peat laid flat', why, search=search), 'NOT FOUND'),
-                            (_look_up('peat stacked edge wind dry', why, 5, search), 'So that the wind could pass between them.')], 'so that the wind could pass between them')
+    ex += one(who, 310422, [(_look_up('Morgenrot sold bought ferry', who, search=search), 'A company in Torvik.')], 'a company in Torvik')
     return replace(p, examples=ex)
 
 # %% ../nbs/00_prompts.ipynb #c581e036
@@ -162,7 +163,7 @@ NUDGES = dict(
     unseen='You have not looked at `context` yet, so this can only be a guess. Write one ```python block that finds the answer in `context`.',
     placeholder='FINAL needs the answer itself in the parentheses, such as FINAL(42).',
     beside='The FINAL in your reply was not used, since it was written before the output of your code. Now that you see the output: FINAL(the answer), or more code.',
-    repeat='This is the code of step {step} again, with the same output. Do something else: other words, fewer words, or another part of `context`.',
+    repeat='You ran this code in step {step}, and its output is the same. If it answers the question, reply FINAL(the answer), without code. If not, do something else: other words, fewer words, or another part of `context`.',
     nothing='Nothing was printed. Put what you want to see into print(...).')
 
 def nudge(kind:str, **kw)->str:
@@ -350,7 +351,7 @@ def is_expression(
     own = {o.id for o in ast.walk(tree) if isinstance(o, ast.comprehension) for o in ast.walk(o.target) if isinstance(o, ast.Name)}
     called = any(isinstance(o, (ast.Call,ast.JoinedStr)) for o in ast.walk(tree))
     there = all(o in names or o in known or hasattr(builtins,o) for o in used-own)
-    return there and (any(o in names for o in used) or (called and bool(used)))
+    return there and any(o in names or (called and o in known) for o in used)
 
 # %% ../nbs/00_prompts.ipynb #eff31ffb
 def bare_code(text:str)->bool:

@@ -208,6 +208,11 @@ def test_preset_object():
     assert a.answer==1 and sent[0].items()>=dict(max_tokens=77).items() and sent[0]['stop']==['END'] and 'Output: 17' not in str(root.asked[-1]) and len(shown(root))<700
     with pytest.raises(ValueError, match='no preset'): RLM(root, preset='big')
 
+def test_another_word_for_final():
+    p = Preset('mine', 'My prompt.', patterns=dict(final=r'^ANSWER:\s*\(', var=r'^VAR:\s*\('))
+    assert ask([py('n = len(context)\nprint(n)'), 'ANSWER: (sun)'], preset=p).answer=='sun' and ask([py('n = len(context)\nprint(n)'), 'VAR: (n)'], preset=p).answer==len(TEXT)
+    assert ask([py('print(context)'), 'ANSWER: (sun)'], preset=p, max_steps=1).answer=='sun'
+
 @pytest.mark.parametrize('kw,e', [(dict(max_steps=0),'max_steps'), (dict(max_cost=-1),'max_cost'), (dict(max_time=0),'max_time'), (dict(preset='x'),'preset'), (dict(mode='x'),'mode must be'), (dict(tools=[lambda x: x]),'tool'), (dict(tools=[3]),'tool'),
     (dict(log='/dev/null/x'),'cannot be written')])
 def test_bad_settings(kw, e):
@@ -502,6 +507,16 @@ def test_async_callers():
         rlm = RLM(ScriptedLM(lambda m: py('FINAL(len(context))'), delay=.05), isolation='none')
         return await asyncio.gather(*[rlm.acall('Who?', 'x'*i) for i in range(1,6)])
     assert [a.answer for a in asyncio.run(go())]==[1,2,3,4,5]
+
+def test_async_caller_cancelled_at_once(tmp_path):
+    rlm = RLM(ScriptedLM(['x']*99, delay=.5), isolation='auto', log=tmp_path/'a.jsonl')
+    async def go():
+        t = asyncio.create_task(rlm.acall('Who?', TEXT))
+        await asyncio.sleep(.001)
+        t.cancel()
+        with pytest.raises(asyncio.CancelledError): await t
+    asyncio.run(go())
+    if (tmp_path/'a.jsonl').exists(): assert read_log(tmp_path/'a.jsonl')[-1].status=='interrupted'
 
 @BOTH
 def test_cancelled_async_caller(isolation, tmp_path):
