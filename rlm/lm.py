@@ -216,7 +216,7 @@ _network = {'APIConnectionError','ConnectError','ReadError','WriteError','Remote
 _ways_out = dict(
     auth='Set the environment variable with the key of the provider (OPENAI_API_KEY, ANTHROPIC_API_KEY, ...), or pass api_key=.',
     model='Check the name: litellm wants provider/model, such as openai/gpt-5-mini; for a server of your own, openai/NAME with base_url= (which often ends in /v1).',
-    connection='Check base_url, and that the server runs.', timeout='The time-out of a call is set by timeout=.',
+    connection='Check the network, and base_url and its server if you gave one.', timeout='The time-out of a call is set by timeout=.',
     context='Send less at a time.', quota='The account has no money left.')
 
 # %% ../nbs/03_lm.ipynb #d768cd29
@@ -310,7 +310,7 @@ class LM:
         temperature:float|None=None, # The provider's default if not given
         max_tokens:int|None=None, # Length of a reply at most
         timeout:float|None=None, # Seconds for one call, from sending to the last token; 300, or 1800 for `local`
-        retries:int=4, # How often a call is tried again
+        retries:int=4, # How often a call is tried again; twice as often after a 429
         max_wait:float=60, # Seconds between two tries at most; if a provider asks for more, the call fails
         max_concurrency:int=32, # Calls in flight at once
         fallbacks:tuple=(), # Other models, or `LM`s, to ask when this one has failed for good
@@ -324,7 +324,7 @@ class LM:
         self._check()
         if self.local: self.prices,self.temperature,self.max_concurrency = prices or (0.,0.),temperature or 0.,min(max_concurrency,8)
         self.timeout = timeout or (1800. if self.local else 300.)
-        self.slots,self.hold_until,self.window,self._info = None,0.,None,None
+        self.slots,self.hold_until,self.held,self.window,self._info = None,0.,0.,None,None
         self.fallbacks = [self._fallback(o) for o in ([fallbacks] if isinstance(fallbacks,(str,LM)) else fallbacks)]
     def __repr__(self): return f'{type(self).__name__}({self.model!r})'
 
@@ -412,8 +412,8 @@ def _wait(self:LM, i:int, e:LMError)->float:
 
 @patch
 async def _hold(self:LM):
-    "Wait until the provider takes calls again, and come back a little apart"
-    while (w:=self.hold_until-time.monotonic())>0: await asyncio.sleep(w*random.uniform(1,1.2)+random.uniform(0,.05))
+    "Wait until the provider takes calls again, and come back apart: over as long as the hold itself"
+    while (w:=self.hold_until-time.monotonic())>0: await asyncio.sleep(w+random.uniform(0,self.held))
 
 # %% ../nbs/03_lm.ipynb #0128580f
 def _tell(on_delta, text):
@@ -440,11 +440,11 @@ async def _attempts(self:LM, messages, tools, until, on_retry, on_delta, **kw)->
         try: return await self._try(messages, tools, min(self.timeout, max(until-time.monotonic(), 0)), on_delta, **kw)
         except LMError as ex: e = ex
         w = self._wait(i, e)
-        if e.kind not in RETRIED or i>=self.retries or time.monotonic()+w>=until: raise e
+        if e.kind not in RETRIED or i>=self.retries*(2 if e.kind=='rate_limit' else 1) or time.monotonic()+w>=until: raise e
         if w>max(self.max_wait, 1): raise LMError(e.kind, f'{e} It asks to wait {w:.0f} seconds, more than max_wait={self.max_wait:g}.', e.status, w)
-        if e.kind=='rate_limit': self.hold_until = max(self.hold_until, time.monotonic()+w)
         if on_retry: on_retry(e, w)
-        await asyncio.sleep(w)
+        if e.kind!='rate_limit': await asyncio.sleep(w)
+        elif time.monotonic()+w>self.hold_until: self.hold_until,self.held = time.monotonic()+w,w
 
 # %% ../nbs/03_lm.ipynb #782534ad
 @patch
