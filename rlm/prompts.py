@@ -9,7 +9,7 @@ __all__ = ['REPL_SYSTEM_PROMPT', 'FINAL_PROMPT', 'SMALL_PROMPT', 'SEARCH_DOC', '
            'find_final', 'final_value', 'is_expression', 'bare_code', 'Parsed', 'parse_reply', 'first_block']
 
 # %% ../nbs/00_prompts.ipynb #18dd19aa
-import ast,builtins,json,re,threading,warnings
+import ast,builtins,inspect,json,re,threading,warnings
 from bisect import bisect
 from itertools import islice
 from dataclasses import dataclass,field,replace
@@ -349,9 +349,9 @@ def is_expression(
     if tree is None: return False
     used = {o.id for o in ast.walk(tree) if isinstance(o, ast.Name)}
     own = {o.id for o in ast.walk(tree) if isinstance(o, ast.comprehension) for o in ast.walk(o.target) if isinstance(o, ast.Name)}
-    called = any(isinstance(o, (ast.Call,ast.JoinedStr)) for o in ast.walk(tree))
+    called = any(isinstance(o, ast.JoinedStr) or (isinstance(o, ast.Call) and (o.args or o.keywords)) for o in ast.walk(tree))
     there = all(o in names or o in known or hasattr(builtins,o) for o in used-own)
-    return there and any(o in names or (called and o in known) for o in used)
+    return there and any(o in names or (called and (o in known or inspect.isbuiltin(getattr(builtins,o,None)))) for o in used)
 
 # %% ../nbs/00_prompts.ipynb #eff31ffb
 def bare_code(text:str)->bool:
