@@ -144,6 +144,7 @@ class _Packer:
         self.left -= 1
         if self.left<0: self.too_many()
         if type(o) is str and len(o)<=BLOB and o.isascii(): return o
+        if type(o) is int and -1<<63<=o<1<<63: return o
         if o is None or o is True or o is False: return o
         if isinstance(o, str): return _pack_str(str.__str__(o), self.blobs)
         if isinstance(o, (bytes,bytearray)): return _pack_bytes(o, self.blobs)
