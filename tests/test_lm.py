@@ -19,7 +19,10 @@ pytestmark = [pytest.mark.filterwarnings('ignore::DeprecationWarning'), pytest.m
 @pytest.fixture(scope='module', autouse=True)
 def warm():
     "litellm is imported, and has made its first call, before anything is timed"
-    with FakeServer(['ok']) as s: LM('openai/fake', s.url).complete(M)
+    global shared
+    with FakeServer(['ok']) as shared:
+        LM('openai/fake', shared.url).complete(M)
+        yield
 
 @pytest.fixture(autouse=True)
 def no_keys(monkeypatch):
@@ -29,12 +32,13 @@ def no_keys(monkeypatch):
 def lm_at(s, model='openai/fake', **kw): return LM(model, s.url, **{**dict(retries=2, max_wait=.05, timeout=20), **kw})
 
 def ask(script, messages=M, tools=None, ask=None, **kw):
-    "The reply, or the error, and the server's own count of requests"
-    with FakeServer(script) as s:
-        try: res = lm_at(s, **kw).complete(messages, tools, **(ask or {}))
-        except LMError as e: res = e
-        assert not s.errors, s.errors
-        return res, len(s.requests)
+    "The reply, or the error, and the server's own count of requests; one server for all, since litellm makes a client for each address"
+    shared.script = script if callable(script) else list(script)
+    shared.requests.clear()
+    try: res = lm_at(shared, **kw).complete(messages, tools, **(ask or {}))
+    except LMError as e: res = e
+    assert not shared.errors, shared.errors
+    return res, len(shared.requests)
 
 def error(status, message, code=None, **headers): return Fault(status, dict(error=dict(message=message, type='invalid_request_error', code=code, param=None)), headers=headers)
 
