@@ -172,9 +172,11 @@ def nudge(kind:str, **kw)->str:
 
 # %% ../nbs/00_prompts.ipynb #aee9d7eb
 _quiet = threading.Lock()
+_nests = re.compile(r'[.+\-*/%&|^~<>=([{@]|\b(?:not|lambda|else|elif|await|yield)\b')
 
 def parse_python(code:str, mode:str='exec'): # The syntax tree, or `None`
     "Parse `code`, if it is Python"
+    if next(islice(_nests.finditer(code), 10_000, None), None): return None
     with _quiet, warnings.catch_warnings():
         warnings.simplefilter('ignore')
         try: return ast.parse(code, mode=mode)

@@ -169,6 +169,7 @@ def llm_query_batched(self:SubCalls,
 async def _batch(self:SubCalls, res, todo, ests):
     "Fill the places of `res` that can be asked"
     ledger = self.ledger
+    self._count(1)
     ests = ledger.reserve_many(ests)
     for i,_ in todo[len(ests):]: res[i] = f'{FAILED}: not asked, the budget is spent]'
     if len(ests)<len(todo): self._tell_cut(len(ests), len(todo))
@@ -180,6 +181,7 @@ async def _batch(self:SubCalls, res, todo, ests):
     try: await asyncio.gather(*[work() for _ in range(min(len(ests), self.lm.max_concurrency))])
     finally:
         for *_,e in left: ledger.settle(e, Usage())
+        self._count(-1)
     return res
 
 @patch
