@@ -158,6 +158,19 @@ def test_refused():
     with pytest.raises(LMError, match='refused|Connect call failed') as e: LM('openai/fake', 'http://127.0.0.1:9/v1', retries=2, max_wait=.05).complete(M)
     assert e.value.kind=='connection' and 'base_url' in str(e.value) and time.monotonic()-t<10
 
+def test_unknown_host():
+    class ClientConnectorError(OSError): host = 'no-such-host.invalid'
+    class InternalServerError(Exception): status_code = 500
+    e = InternalServerError('litellm.InternalServerError: InternalServerError: OpenAIException - Connection error.')
+    e.__cause__ = ClientConnectorError()
+    e.__cause__.__cause__ = OSError(-2, 'Name or service not known')
+    e = to_error(e, 'openai/fake')
+    assert e.kind=='connection' and 'no-such-host.invalid: [Errno -2] Name or service not known.' in str(e)
+
+def test_missing_package_of_a_provider():
+    e = to_error(Exception("VertexAIException - No module named 'google'"), 'vertex_ai/x')
+    assert e.kind=='other' and "No module named 'google'" in str(e)
+
 def test_html_names_base_url():
     for kw in ({}, dict(stream=True)):
         e,_ = ask(lambda r: HTML, **kw)
