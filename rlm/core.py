@@ -263,11 +263,19 @@ def _run_cell(self:Run, code:str, id:str=''):
     if res.status=='lost': self.publish(Noted(kind='shell', text=(res.error or 'the shell was lost').splitlines()[-1]))
     text,hint = show_result(res, self.max_output),''
     self.looked = self.looked or looks(code, self.tools)
-    if not res.final: hint = self._stuck(code, text, bool(res.error)) or ('' if self.looked or res.error else nudge('unseen')) or ('' if text.strip() else nudge('nothing'))
+    if self.sh.final and not _is_answer(self.sh.final.value): hint = self._no_answer()
+    elif not res.final: hint = self._stuck(code, text, bool(res.error)) or ('' if self.looked or res.error else nudge('unseen')) or ('' if text.strip() else nudge('nothing'))
     shown = frame_output(text, self.question, self.preset, hint)
     self.publish(CodeRan(code=code, id=id, text=shown if self.preset.remind else text or '(no output)', result=_as_dict(res)))
     yield from self._drain()
     return None if self.sh.final else shown
+
+@patch
+def _no_answer(self:Run)->str:
+    "Take back a `FINAL` in code whose value is a blank to be filled in; what to say of it"
+    self.sh.reset_final()
+    self.bad += 1
+    return nudge('placeholder')
 
 def looks(code:str, tools=())->bool:
     "Whether code looks at the context, itself or through the functions of the shell"
@@ -368,7 +376,8 @@ _placeholders = {'answer','the answer','your answer','...','value','answer here'
 
 def _is_answer(value)->bool:
     "Whether a value is more than a blank to be filled in"
-    return value is not None and not (isinstance(value,str) and value.strip().lower() in _placeholders|{''})
+    if isinstance(value, str): return value.strip().lower() not in _placeholders|{''}
+    return value is not None and value is not ... and getattr(value,'type_name','')!='ellipsis'
 
 @patch
 def _over_vars(self:Run, f:FinalText)->bool:

@@ -63,6 +63,12 @@ def test_no_answer_is_refused(bad):
     a = ask([py(f'context\nFINAL({bad})'), py('FINAL(1)')])
     assert a.answer==1 and 'the answer is' in a.trajectory[4].text
 
+@pytest.mark.parametrize('blank', ['...','"your answer"'])
+@BOTH
+def test_a_blank_is_no_answer(blank, isolation):
+    root = ScriptedLM([py(f'context\nFINAL({blank})'), py('FINAL(3)')])
+    assert ask(root, isolation=isolation).answer==3 and nudge('placeholder') in shown(root)
+
 @BOTH
 def test_final_var(isolation):
     a = ask([py('rows = context.count("Day")\nFINAL_VAR("row")'), py('FINAL_VAR("rows")')], isolation=isolation)
