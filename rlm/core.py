@@ -70,7 +70,8 @@ class Run:
         if not isinstance(question,str) or not question.strip(): raise ValueError(f'the question is empty: {question!r}')
         if mode not in ('auto','tools','code'): raise ValueError(f"mode must be 'auto', 'tools' or 'code', not {mode!r}")
         store_attr('question,sh,root,final_prompt,max_nudges')
-        self.preset,self.budget = get_preset(preset, root.model),budget or Budget()
+        self.preset = get_preset(preset, root.model, search=any(k.startswith('search(') for k in sh.extras))
+        self.budget = budget or Budget()
         self.sp,self.examples = system_prompt(sp, self.preset)
         self._set_tools(list(tools or []))
         self.mode = mode if mode!='auto' else 'tools' if self.preset.name!='small' and root.can_call_tools() else 'code'
@@ -182,7 +183,7 @@ def _hold(self:Run, est, last):
 def _request(self:Run, last, **kw):
     "Start the request"
     self.sent = len(self.messages)
-    opts = dict(max_tokens=self.root.max_tokens or self.preset.max_tokens, stop=list(self.preset.stop) or None)
+    opts = dict(max_tokens=self.root.max_tokens or self.preset.max_tokens, stop=list(self.preset.stop) or None, temperature=self.preset.stuck_temperature if self.bad else None)
     return submit(self.root.acomplete(list(self.messages), self.schemas if self.mode=='tools' else None, timeout=self.ledger.time_left(hold=not last),
         on_retry=self.sh.sub._retry, **{k:v for k,v in opts.items() if v}, **kw))
 
@@ -435,7 +436,7 @@ def _check_window(self:Run):
 @patch
 def _last_word(self:Run):
     "Ask for the best answer without code; the answer, or `None`"
-    self._say(self.final_prompt)
+    self._say(self.final_prompt+(f'\n\nQuestion: {self.question}' if self.preset.remind else ''))
     try: r = yield from self._ask(last=True, **(dict(tool_choice='none') if self.mode=='tools' else {}))
     except (BudgetSpent,LMError) as e: self.publish(Noted(kind='nudge', text=f'no last answer: {e}')); return None
     text = strip_thinking(r.content)[0]
@@ -615,8 +616,9 @@ class RLM:
         self.lm = get_lm(model, base_url=base_url, **kw)
         self.sub_lm = self.lm if sub_model is None else get_lm(sub_model, base_url=base_url, **kw)
         self.budget = Budget(max_steps, max_calls, max_tokens, max_cost, max_time)
-        self.preset = get_preset(preset, self.lm.model)
-        self.search = (self.preset.search and has_search()) if search is None else search
+        p = get_preset(preset, self.lm.model)
+        self.preset = p if preset is p else p.name
+        self.search = (p.search and has_search()) if search is None else search
     def __repr__(self): return f'RLM({self.lm.model!r}, sub_model={self.sub_lm.model!r})'
 
 # %% ../nbs/10_core.ipynb #2267e659

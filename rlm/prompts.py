@@ -75,6 +75,7 @@ class Preset:
     max_output:int=5000 # Characters of output shown at a time
     max_tokens:int|None=None # Length of a root reply at most
     stop:tuple=() # Strings at which the provider ends a reply
+    stuck_temperature:float|None=None # Temperature after a reply that was of no use: at 0, a model says the same again
     patterns:dict|None=None # How `FINAL` is written in text; `FINAL_PATTERNS` if not given
 
 # %% ../nbs/00_prompts.ipynb #0ffee7d5
@@ -112,16 +113,16 @@ def _look_up(words:str, question:str, k:int=3, search:bool=True)->str:
     "The block of an example that finds passages and lets a sub-model read them"
     find = f'hits = search("{words}"{"" if k==3 else f", k={k}"})'
     if not search: find = f'import re\nhits = [context[max(0, m.start()-300):m.start()+300] for m in re.finditer("{words.split()[0]}", context, re.I)][:{k}]'
-    return find+f'\nprint(llm_query(str(hits) + "\\n\\nAnswer from these passages in a few words, or say NOT FOUND: {question}"))'
+    return find+f'\nprint(llm_query(str(hits) + "\\n\\nAnswer from these passages in a few words: {question}"))'
 
 def small_preset(
     search:bool=True # Whether the shell has `search`; the examples do without it if not
 )->Preset:
     "How small models are spoken to"
-    p = Preset('small', SMALL_PROMPT, search=True, sample=False, remind=True, one_block=True, max_output=2400, max_tokens=400)
+    p = Preset('small', SMALL_PROMPT, search=True, sample=False, remind=True, one_block=True, max_output=2400, max_tokens=400, stuck_temperature=.7)
     def one(q, size, steps, final): return example(q, f'`context` is a str of {size:,} characters.', steps, final, p, SEARCH_DOC if search else None)
     who,hail,why = 'Who bought the ferry Morgenrot?','How many entries of the logbook mention hail?','For what reason were the blocks of peat not laid flat?'
-    ex = one(why, 204877, [(_look_up('reason blocks of peat laid flat', why, search=search), 'NOT FOUND'),
+    ex = one(why, 204877, [(_look_up('reason blocks of peat laid flat', why, search=search), 'The passages do not say.'),
                            (_look_up('peat stacked edge wind dry', why, 5, search), 'So that the wind could pass between them.')], 'so that the wind could pass between them')
     ex += one(hail, 95210, [('print(sum("hail" in line.lower() for line in context.splitlines()))', '17')], '17')
     ex += one(who, 310422, [(_look_up('Morgenrot sold bought ferry', who, search=search), 'A company in Torvik.')], 'a company in Torvik')
