@@ -408,7 +408,7 @@ def _step(self:Run):
     r = yield from self._ask()
     p = parse_reply(r.content, r.tool_calls, r.finish_reason, r.refusal, self.preset.patterns or FINAL_PATTERNS)
     if self.preset.one_block and p.code: p.code,p.final,r.content = p.code[:1],None,first_block(r.content)
-    self.messages.append(dict(role='assistant', content=r.content or ('' if r.tool_calls else '(empty)'), **({'tool_calls':_valid_calls(r.tool_calls)} if r.tool_calls else {})))
+    self.messages.append(self._history(r))
     if p.problem: self._nudge(nudge(p.problem))
     elif p.calls: yield from self._do_calls(p, r)
     elif p.code: yield from self._do_code(p.code, p.final)
@@ -417,6 +417,12 @@ def _step(self:Run):
     if self.bad>self.max_nudges: raise GaveUp(f'{self.bad} replies in a row were of no use')
 
 # %% ../nbs/10_core.ipynb #297f1942
+@patch
+def _history(self:Run, r)->dict:
+    "A reply as it goes into the history: valid calls, and never empty, which some providers refuse"
+    if r.tool_calls: return {**r.message, 'tool_calls':_valid_calls(r.tool_calls)}
+    return {**r.message, 'content':r.content or '(empty)'}
+
 @patch
 def _warn(self:Run, text):
     "Tell the model about its budget"
@@ -613,8 +619,9 @@ class RLM:
     ):
         tools = [tools] if callable(tools) else list(tools or ())
         store_attr('tools,sp,mode,isolation,cell_timeout,encoding,final_prompt,log,verbose')
-        self.lm = get_lm(model, base_url=base_url, **kw)
-        self.sub_lm = self.lm if sub_model is None else get_lm(sub_model, base_url=base_url, **kw)
+        def named(m): return get_lm(m, base_url=base_url, **kw)
+        self.lm = model if isinstance(model,LM) and isinstance(sub_model,str) else named(model)
+        self.sub_lm = self.lm if sub_model is None else sub_model if isinstance(sub_model,LM) else named(sub_model)
         self.budget = Budget(max_steps, max_calls, max_tokens, max_cost, max_time)
         p = get_preset(preset, self.lm.model)
         self.preset = p if preset is p else p.name

@@ -548,7 +548,9 @@ def default_model()->str:
 
 def get_lm(model, **kw)->LM:
     "An `LM` for a name, an `LM` as it is, or the default"
-    if isinstance(model, LM): return model
+    if isinstance(model, LM):
+        if given:=[k for k,v in kw.items() if v is not None]: raise ValueError(f'{", ".join(given)}: these belong to the LM that was given; set them where it is made')
+        return model
     return LM(model or ('openai/default' if kw.get('base_url') else default_model()), **kw)
 
 # %% ../nbs/03_lm.ipynb #cece83cd

@@ -629,3 +629,15 @@ def test_ctrl_c(case, tmp_path):
         assert p.returncode==0, err
         status,answer,calls,last = json.loads(out.strip().splitlines()[-1])
         assert (status,answer,last)==('interrupted',None,'RunEnded') and calls==(1 if case!='root' else calls), (iso,out,err)
+
+def test_signed_thinking_goes_back():
+    "What a provider signed of the model's thinking is in the next request, where it asks for it"
+    signed = [dict(type='thinking', thinking='hm', signature='abc')]
+    root = ScriptedLM([as_response('```python\nprint(context)\n```', thinking_blocks=signed), 'FINAL(3)'])
+    assert RLM(root, isolation='none')('How many?', 'three ships').answer==3
+    assert root.asked[1][-2]['thinking_blocks']==signed
+
+def test_keywords_beside_a_ready_lm():
+    with pytest.raises(ValueError, match='temperature'): RLM(ScriptedLM([]), temperature=0)
+    r = RLM('openai/x', sub_model=ScriptedLM([]), temperature=0)
+    assert r.lm.temperature==0 and r.sub_lm.temperature is None
