@@ -1,7 +1,8 @@
 """How the local model does as an RLM, and what it does without one.
 
-Two sets of 20 questions: `needle` hides a number in 400,000 characters (about 100,000 tokens) of Python's documentation, asked for in the words of RULER's
-single needle (arXiv 2404.06654); `doc` asks about that documentation itself (`pydoc_data.topics`, which every Python has), answers judged by a regular expression.
+Sets of 20 questions: `needle` hides a number in 400,000 characters (about 100,000 tokens) of Python's documentation, asked for in the words of RULER's
+single needle (arXiv 2404.06654); `doc` asks about that documentation itself (`pydoc_data.topics`, which every Python has), answers judged by a regular expression; `held` is the same with
+questions that were not looked at while the prompts were worked on; `absent` has 5 questions the document does not answer, where right is to say so.
 Arms: `rlm`, and `vanilla`, the whole text in one prompt. Each answer is one line of OUT/results.jsonl as soon as it is there, and its log is beside it; what is there
 already is not asked again.
 
@@ -33,6 +34,31 @@ DOC = [ # question, what a right answer matches
     ('Which method is called to create a new instance of a class, before __init__?', r'__new__'),
     ('What does the underscore match in a case pattern of a match statement?', r'anything|any|wildcard|always|everything'),
 ]
+HELD = [ # the same kind of questions, never looked at while prompts and messages were worked on
+    ('Which debugger command continues execution until the current function returns?', r'^\W*r\b|r\(eturn\)|\breturn\b'),
+    ('Which string method returns a list of the lines of a string, broken at line boundaries?', r'splitlines'),
+    ('Which method removes all items from a mutable sequence?', r'clear'),
+    ('Which attribute of a function holds the name of the module it was defined in?', r'__module__'),
+    ('Which object is returned by functions that do not explicitly return a value?', r'\bNone\b'),
+    ('Which method is called when an instance is about to be destroyed?', r'__del__'),
+    ('Which exception does popitem() raise when the dictionary is empty?', r'KeyError'),
+    ('Which method is called to implement the built-in function len()?', r'__len__'),
+    ('Which method of a descriptor is called to set the attribute on an instance of the owner class?', r'__set__'),
+    ('What must the value of the second operand of a division not be?', r'zero|\b0\b'),
+    ('The result of the modulo operator always has the same sign as which operand?', r'second|right'),
+    ('Which keyword creates an anonymous function?', r'lambda'),
+    ('Which method is called by the built-in function repr() to compute the official string representation?', r'__repr__'),
+    ('Which arguments do the shifting operators accept?', r'int'),
+    ('Which method makes the instances of a class callable like a function?', r'__call__'),
+    ('Which statement terminates the nearest enclosing loop?', r'break'),
+    ('Which string method returns True if there are only whitespace characters in the string?', r'isspace'),
+    ('With which letter does an imaginary literal end?', r'\bj\b'),
+    ('Which method of a class is called with the name when an attribute lookup has not found the attribute in the usual places?', r'__getattr__'),
+    ('What does the literal ... denote?', r'ellipsis'),
+]
+ABSENT = [ # the document does not say; right is an answer that says so
+    'Who wrote the first version of the Python debugger?', 'How many people use Python?', 'Which company pays for the documentation?',
+    'What is the largest integer that a float can hold exactly?', 'In which city was the language named?']
 _adjectives = 'amber brisk calm dusty eager frosty gentle hollow jolly mellow'.split()
 _nouns = 'anchor badger candle dagger easel falcon garnet harbor igloo kettle'.split()
 
@@ -46,7 +72,8 @@ def needle(i):
     ctx = base[:at]+f'One of the special magic numbers for {key} is: {value}.\n'+base[at:]
     return ctx, f'What is the special magic number for {key} mentioned in the provided text?', str(value)
 
-def doc(i): return (text(), *DOC[i])
+def questions(rows): return lambda i: (text(), *rows[i])
+SETS = dict(needle=needle, doc=questions(DOC), held=questions(HELD), absent=questions([(o, r"\bnot? \b|n't\b|unknown|none\b|no answer") for o in ABSENT]))
 
 def ask(arm, model, ctx, q, log):
     "One question by one arm"
@@ -61,7 +88,7 @@ def ask(arm, model, ctx, q, log):
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument('--out', type=Path, required=True); p.add_argument('--model', default='local'); p.add_argument('--n', type=int, default=20)
-    p.add_argument('--arms', nargs='+', default=['rlm','vanilla']); p.add_argument('--sets', nargs='+', default=['needle','doc'])
+    p.add_argument('--arms', nargs='+', default=['rlm','vanilla']); p.add_argument('--sets', nargs='+', choices=list(SETS), default=['needle','doc','held'])
     a = p.parse_args()
     a.out.mkdir(parents=True, exist_ok=True)
     res = a.out/'results.jsonl'
@@ -69,9 +96,9 @@ def main():
     done = {(r['set'],r['arm'],r['i']) for r in rows}
     for s in a.sets:
         for arm in a.arms:
-            for i in range(a.n):
+            for i in range(min(a.n, 5) if s=='absent' else a.n):
                 if (s,arm,i) in done: continue
-                ctx,q,want = (needle if s=='needle' else doc)(i)
+                ctx,q,want = SETS[s](i)
                 t = time.time()
                 r = ask(arm, a.model, ctx, q, a.out/f'{s}-{arm}-{i}.jsonl')
                 r = dict(set=s, arm=arm, i=i, question=q, ok=bool(r['status']=='answer' and re.search(want, r['answer'], re.I)), seconds=round(time.time()-t,1), **r)
