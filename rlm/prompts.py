@@ -336,7 +336,7 @@ def find_final(
 def final_value(text:str):
     "The value of a `FINAL` given as text: a Python literal that means just what is written, else the text itself"
     v,text = _literal(text),text.strip()
-    if v is None or v is ...: return None if text=='None' else text
+    if v is None or v is ...: return text  # the word: what is meant by it is not nothing
     try: exact = str(v)==text
     except ValueError: exact = False  # a number of thousands of digits
     if isinstance(v, (int,float,complex)): return v if exact else text

@@ -43,7 +43,7 @@ def test_other_words_for_final():
     assert parse_reply('ANSWER: (4)', patterns=pats).final.text=='4' and parse_reply('FINAL(4)', patterns=pats).final is None
 
 @pytest.mark.parametrize('text,value', [
-    ('42',42), ('-1',-1), ('1e3','1e3'), ('3.10','3.10'), ('007','007'), ('1_000','1_000'), ('1,000','1,000'), ('True',True), ('None',None), ('[1,"a"]',[1,'a']), ('{1,2}',{1,2}),
+    ('42',42), ('-1',-1), ('1e3','1e3'), ('3.10','3.10'), ('007','007'), ('1_000','1_000'), ('1,000','1,000'), ('True',True), ('None','None'), ('[1,"a"]',[1,'a']), ('{1,2}',{1,2}),
     ('"a"','a'), ("'''a'''",'a'), ('Paris','Paris'), ('3 ships','3 ships'), ('(1, 2)',(1,2)), ('0x'+'f'*5000,'0x'+'f'*5000), ('9'*5000,'9'*5000), ('('*3000,'('*3000), ('a\0b','a\0b'),
     ('__import__("os")','__import__("os")'), ('','')])
 def test_value(text, value):
