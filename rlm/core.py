@@ -180,12 +180,17 @@ def _hold(self:Run, est, last):
     self.ledger.reserve(est, role='root')
 
 @patch
+def _delta(self:Run, text:str|None):
+    "Hand on a piece of a streamed reply; `None` starts it anew"
+    self.q.put(RootDelta(self.step, self.ledger.seconds, text or '', text is None))
+
+@patch
 def _request(self:Run, last, **kw):
     "Start the request"
     self.sent = len(self.messages)
     opts = dict(max_tokens=self.root.max_tokens or self.preset.max_tokens, stop=list(self.preset.stop) or None, temperature=self.preset.stuck_temperature if self.bad else None)
     return submit(self.root.acomplete(list(self.messages), self.schemas if self.mode=='tools' else None, timeout=self.ledger.time_left(hold=not last),
-        on_retry=self.sh.sub._retry, **{k:v for k,v in opts.items() if v}, **kw))
+        on_retry=self.sh.sub._retry, on_delta=self._delta if self.root.stream else None, **{k:v for k,v in opts.items() if v}, **kw))
 
 # %% ../nbs/10_core.ipynb #4eaef200
 @patch

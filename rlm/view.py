@@ -257,7 +257,13 @@ def on_RunStarted(self:Console, ev):
 # %% ../nbs/11_view.ipynb #14e84e48
 @patch
 def on_RootAsked(self:Console, ev):
+    self.typed = ''
     self._status(f'step {ev.step}: asking {getattr(self,"model","")} ({ev.est_tokens:,} tokens) …')
+
+@patch
+def on_RootDelta(self:Console, ev):
+    self.typed = ('' if ev.restart else getattr(self,'typed','')+ev.text)[-self.width:]
+    self._status(self.typed)
 
 @patch
 def on_RootReplied(self:Console, ev):

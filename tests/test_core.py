@@ -641,3 +641,16 @@ def test_keywords_beside_a_ready_lm():
     with pytest.raises(ValueError, match='temperature'): RLM(ScriptedLM([]), temperature=0)
     r = RLM('openai/x', sub_model=ScriptedLM([]), temperature=0)
     assert r.lm.temperature==0 and r.sub_lm.temperature is None
+
+def test_streamed_pieces_are_events_but_not_kept(tmp_path):
+    "A reader sees a streamed reply come; log and trajectory hold it once, whole"
+    from fakeserver import FakeServer
+    from rlm.events import RootDelta
+    with FakeServer(['```python\nprint(len(context))\n```','FINAL(11)']) as s:
+        r = RLM('openai/x', base_url=s.url, stream=True, isolation='none', log=tmp_path/'a.jsonl')
+        evs = list(r.events('How long?', 'hello world'))
+    assert evs[-1].answer==11
+    for step in (1,2):
+        said = next(o.reply['content'] for o in evs if isinstance(o, RootReplied) and o.step==step)
+        assert ''.join(o.text for o in evs if isinstance(o, RootDelta) and o.step==step)==said
+    assert not any(isinstance(o, RootDelta) for o in read_log(tmp_path/'a.jsonl'))
