@@ -132,7 +132,7 @@ def small_preset(
 def is_small(model:str)->bool:
     "Whether a model's name says that it has fewer than ten billion parameters"
     sizes = re.findall(r'(?<![\d.a-z])(\d+(?:\.\d+)?)b(?![a-z])', model.lower())
-    return model.split('/')[0]=='local' or bool(sizes) and float(sizes[-1])<10
+    return float(sizes[-1])<10 if sizes else model.split('/')[0]=='local'
 
 def get_preset(
     preset:'str|Preset|None', # A name, a `Preset`, or `None` to choose by the model
