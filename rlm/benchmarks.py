@@ -12,7 +12,7 @@ from .budget import Usage
 from .events import Log,RootReplied,RunEnded
 from .context import load_context
 from .lm import LM,LMError,get_lm,ScriptedLM
-from .core import RLM
+from .core import RLM,check_question
 from .prompts import strip_thinking
 
 # %% ../nbs/13_benchmarks.ipynb #4774b352
@@ -37,7 +37,7 @@ def benchmark_vanilla(
     **kw # More for `LM`
 )->dict: # With `method`, `time` (seconds), `tokens`, `answer`, `cost` (dollars or `None`), `calls`, `root_tokens`, `sub_tokens`, `status`, `error`
     "Ask the model with the whole context in its prompt"
-    if not isinstance(query,str) or not query.strip(): raise ValueError(f'the question is empty: {query!r}')
+    check_question(query)
     ctx,lm,t0 = load_context(context),get_lm(model, base_url=base_url, **kw),time.monotonic()
     out = Log(log, secrets=(lm.api_key,)) if log else None
     try:

@@ -130,10 +130,14 @@ def _stdin_bytes(stdin)->bytes:
     if stdin is None: raise BadInput('standard input is closed; name a file')
     return stdin.buffer.read() if hasattr(stdin,'buffer') else stdin.read().encode('utf-8','surrogatepass')
 
+_options = {r'is a folder\..*':'is a folder. Name its files, as in folder/*.txt', r"\b(encoding|errors|isolation)='([\w-]+)'":r'--\1 \2', ' and pass that as a str':'',
+    r'\bprices=\(.*?\)':'--prices IN OUT (dollars per million tokens)', r'\bapi_key=':'--api-key-env NAME', r'\bbase_url\b=?':'--base-url', r'\bmax_cost=':'--max-cost ',
+    r'\bmax_cost\b':'--max-cost', r'\(max_(steps|calls|tokens|time)\)':r'(--max-\1)', r'The time-out of a call is set by timeout=':'To wait less long, give --max-time'}
+
 def _as_options(msg:str)->str:
-    "An error of `04_context` with options in place of arguments"
-    msg = re.sub(r'is a folder\..*', 'is a folder. Name its files, as in folder/*.txt', str(msg), flags=re.S)
-    return re.sub(r"\b(encoding|errors)='([\w-]+)'", r'--\1 \2', msg)
+    "An error of the library with options in place of arguments"
+    for k,v in _options.items(): msg = re.sub(k, v, str(msg), flags=re.S)
+    return msg
 
 # %% ../nbs/16_cli.ipynb #bd0bdd50
 def read_context(
@@ -182,6 +186,7 @@ def follow(
     while True:
         try:
             ev,get = get(),events.__next__
+            if isinstance(ev,RunEnded) and ev.error: ev.error = _as_options(ev.error)
             seen[type(ev)],steps = ev,max(steps, ev.step or 0)
             if isinstance(ev,CodeRan): found = shorten(came_back(ev)[0], 2000, 40) or found
             view.show(ev)
@@ -423,7 +428,7 @@ def _failed(e:Exception, args, code:int)->int:
     "Say what failed, in JSON too where that was asked for"
     if os.environ.get('RLM_DEBUG'): traceback.print_exception(e)
     ours = not isinstance(e,(ValueError,OSError,ImportError)) and type(e).__module__.split('.')[0]!='rlm'
-    text = f'{type(e).__name__}: {e} (RLM_DEBUG=1 shows where)' if ours else str(e)
+    text = f'{type(e).__name__}: {e} (RLM_DEBUG=1 shows where)' if ours else _as_options(e)
     tell(f'error: {text}')
     if getattr(args,'json',False): put(as_json(result(RunStarted(), RunEnded(status='error', error=text), 0)))
     return code

@@ -30,7 +30,7 @@ def decode(
     data:bytes, # What a file or a pipe held
     encoding:str='utf-8', # How it was written
     errors:str='strict', # As in `bytes.decode`: 'replace' and 'ignore' go on where a byte cannot be read
-    name:str='the bytes' # What to call it in an error
+    name:str='the data' # What to call it in an error
 )->str: # The text, newlines as they were
     "`data` as text, or a `ContextError` that says where it is not"
     try: text = bytes(data).decode(_codec(data, encoding), errors)

@@ -8,7 +8,7 @@ __all__ = ['RETRIED', 'DEFAULTS', 'background_loop', 'submit', 'wait', 'get_lite
            'default_model', 'get_lm', 'ScriptedLM', 'ReplayLM']
 
 # %% ../nbs/03_lm.ipynb #1b32d389
-import asyncio,atexit,concurrent.futures,importlib,ipaddress,itertools,json,math,os,random,re,sys,threading,time,warnings
+import asyncio,atexit,concurrent.futures,difflib,importlib,inspect,ipaddress,itertools,json,math,os,random,re,sys,threading,time,warnings
 from contextlib import contextmanager
 from dataclasses import dataclass,field
 from pathlib import Path
@@ -271,16 +271,24 @@ def _message(e:Exception, kind:str)->str:
     if re.search('<html|<!doctype', msg, re.I): return 'the server answered with a web page' + (', not with a reply: check base_url' if getattr(e,'status_code',0) in (404,500) else '')
     return (msg or type(e).__name__)[:400].removesuffix('Traceback (most recent call last):').strip().rstrip('.')
 
+def _kind_words(kind)->str: return '' if kind=='other' else kind.replace('_',' ')+': '
+
+def _way_out(kind, base_url=None)->str:
+    "What the user can do, and where the call went if the user said where"
+    at = f'base_url is {re.sub("//[^/]*@", "//", base_url)}' if base_url and kind in ('connection','server','model','timeout') else ''
+    return f'{_ways_out.get(kind,"")} {at}'.strip()
+
 def to_error(
     e:Exception, # What litellm, or the network below it, raised
     model:str, # Who was asked
-    secrets:dict=() # Values to keep out of the message
+    secrets:dict=(), # Values to keep out of the message
+    base_url:str|None=None # Where it was asked, if the user said where
 )->LMError:
     "Name a failure in our words"
     if isinstance(e, LMError): return e
     kind = _kind(e)
     msg = redact(_message(e, kind), dict(secrets))
-    return LMError(kind, f'{model}: {kind.replace("_"," ")}: {msg}. {_ways_out.get(kind,"")}'.strip(), getattr(e,'status_code',None), _retry_after(e))
+    return LMError(kind, f'{model}: {_kind_words(kind)}{msg}. {_way_out(kind, base_url)}'.strip(), getattr(e,'status_code',None), _retry_after(e))
 
 # %% ../nbs/03_lm.ipynb #d1ef6f03
 _offline = 0
@@ -333,6 +341,16 @@ class LM:
     def __repr__(self): return f'{type(self).__name__}({self.model!r})'
 
 # %% ../nbs/03_lm.ipynb #5bd133b2
+_not_ours = 'max_steps','max_calls','max_cost','max_time','sub_model','isolation','cell_timeout','preset','verbose'
+_ours = [*inspect.signature(LM).parameters, *_not_ours]
+
+def _check_name(k):
+    "Refuse a keyword that would go to the provider though it was meant for us: a limit that is not kept is worse than none"
+    if k=='api_base': raise ValueError('api_base: here it is called base_url')
+    if k in _not_ours: raise ValueError(f'{k} is no setting of a model: give it to RLM(...)')
+    if like:=difflib.get_close_matches(k, _ours, 1, .85): raise ValueError(f'{k}: there is no such setting. Was {like[0]} meant?')
+
+# %% ../nbs/03_lm.ipynb #be447beb
 @patch
 def _check(self:LM):
     "Refuse what cannot work before anything is asked"
@@ -340,6 +358,7 @@ def _check(self:LM):
     if self.retries<0: raise ValueError(f'retries must be at least 0, not {self.retries!r}')
     if self.timeout is not None and not self.timeout>0: raise ValueError(f'timeout must be a number of seconds above 0, not {self.timeout!r}')
     if self.prices is not None and len(self.prices)!=2: raise ValueError(f'prices must be two numbers, dollars per million tokens in and out, not {self.prices!r}')
+    for k in {k for k,v in self.kw.items() if v is not None}: _check_name(k)
     u = urlsplit(self.base_url or 'http://x')
     if u.scheme not in ('http','https') or not u.hostname: raise ValueError(f'base_url must be an address such as http://127.0.0.1:8080/v1, not {self.base_url!r}')
 
@@ -430,8 +449,8 @@ async def _try(self:LM, messages, tools, secs:float, on_delta, **kw)->Reply:
     told = []
     def tell(text): told.append(1); _tell(on_delta, text)
     try: return to_reply(await asyncio.wait_for(self._send(messages, tools, on_delta=on_delta and tell, **kw), secs), messages, self.model)
-    except asyncio.TimeoutError: e = LMError('timeout', f'{self.model}: timeout: no reply in {secs:.3g} seconds. {_ways_out["timeout"]}')
-    except Exception as ex: e = to_error(ex, self.model, secret_values((self.api_key,)))
+    except asyncio.TimeoutError: e = LMError('timeout', f'{self.model}: timeout: no reply in {secs:.3g} seconds. {_way_out("timeout", self.base_url)}')
+    except Exception as ex: e = to_error(ex, self.model, secret_values((self.api_key,)), self.base_url)
     if told: _tell(on_delta, None)
     raise e
 

@@ -7,7 +7,7 @@ __all__ = ['FAILED', 'RESERVED', 'SubCalls', 'check_prompt', 'has_search', 'prep
            'make_run_repl', 'ToolError', 'tool_name', 'tool_schema', 'as_text', 'call_tool', 'shell_tool']
 
 # %% ../nbs/09_tools.ipynb #f41200dc
-import asyncio,functools,importlib.util,inspect,json,re,threading,time,typing
+import asyncio,functools,importlib.util,inspect,json,re,threading,time,typing,warnings
 from concurrent.futures import Future
 from dataclasses import asdict
 from fastcore.basics import patch,store_attr
@@ -16,7 +16,7 @@ from .prompts import SEARCH_DOC,strip_thinking,is_small
 from .budget import Usage,Ledger,Budget,BudgetSpent
 from .events import SubStarted,SubReplied,Noted
 from .lm import LM,LMError,get_lm,submit,wait,est_tokens,ScriptedLM
-from .context import load_context,describe
+from .context import load_context,describe,looks_like_path
 from .shell import Shell,Result,cut_middle
 from .sandbox import make_shell
 from .search import Index,Hits
@@ -211,6 +211,7 @@ def prep_shell(
 )->Shell:
     "A shell with `context`, `llm_query` and the rest in it"
     ctx = load_context(context, encoding=encoding)
+    if looks_like_path(context): warnings.warn(f"the context is the text {context!r}, which is also the name of a file. To read the file, pass Path({context!r})", stacklevel=3)
     lm = get_lm(model, base_url=base_url, **kw)
     if search and not has_search(): raise ImportError('search needs the package bm25s: pip install "rlm[search]"')
     sh = make_shell(isolation, cell_timeout=cell_timeout)
