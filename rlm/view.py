@@ -176,7 +176,7 @@ def _text(self:Console, text:str, style:str='', indent:str='  ', first:str|None=
     if self.rich:
         from rich.text import Text
         return self._wrapped(Text(text, style), indent, first)
-    lines = [o for l in text.split('\n') for o in textwrap.wrap(l, w, replace_whitespace=False) or ['']]
+    lines = [o for l in text.split('\n') for o in textwrap.wrap(l, w, replace_whitespace=False, break_on_hyphens=False) or ['']]
     for i,l in enumerate(lines): self._write(((first if first and i==0 else indent)+l).rstrip())
 
 @patch

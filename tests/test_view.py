@@ -103,6 +103,12 @@ def test_odd_events():
                 ToolRan(2, None, name='t', content=None), CodeRan(2, None), RunEnded(2, None, 'strange', None, {}, None, None))
     assert '(an empty reply)' in out and 'cut off' in out and '$?' in out and 'strange' in out
 
+@modes
+def test_names_of_options_and_addresses_are_not_broken(mode):
+    for w in range(60,80):
+        out = plain(drawn(RunEnded(1, 1., 'error', None, U, 'the server answered with something: check --base-url. It is http://localhost:8000/my-model-v1', 1.), mode=mode, width=w))
+        assert '--base-url' in out and 'http://localhost:8000/my-model-v1' in out, out
+
 def test_long_is_cut():
     big = 'x'*200_000+'\n'*1000
     assert len(drawn(*everywhere(big)))<60_000
