@@ -65,6 +65,7 @@ def _limit_options(g):
     g.add_argument('--max-tokens', type=int, metavar='N', help='tokens in and out, all calls together')
     g.add_argument('--max-cost', type=float, metavar='DOLLARS', help='dollars')
     g.add_argument('--max-time', type=float, metavar='SECONDS', help='seconds on the clock')
+    g.add_argument('--timeout', type=float, metavar='SECONDS', help='seconds for one call to a model before it is tried again (default: 300; 1800 for the local model)')
 
 # %% ../nbs/16_cli.ipynb #24fab36b
 def _run_options(g):
@@ -132,7 +133,7 @@ def _stdin_bytes(stdin)->bytes:
 
 _options = {r'is a folder\..*':'is a folder. Name its files, as in folder/*.txt', r"\b(encoding|errors|isolation)='([\w-]+)'":r'--\1 \2', ' and pass that as a str':'',
     r'\bprices=\(.*?\)':'--prices IN OUT (dollars per million tokens)', r'\bapi_key=':'--api-key-env NAME', r'\bbase_url\b=?':'--base-url', r'\bmax_cost=':'--max-cost ',
-    r'\bmax_cost\b':'--max-cost', r'\(max_(steps|calls|tokens|time)\)':r'(--max-\1)', r'The time-out of a call is set by timeout=':'To wait less long, give --max-time'}
+    r'\bmax_cost\b':'--max-cost', r'\(max_(steps|calls|tokens|time)\)':r'(--max-\1)', r'The time-out of a call is set by timeout=':'To wait less long, give --timeout or --max-time'}
 
 def _as_options(msg:str)->str:
     "An error of the library with options in place of arguments"
@@ -172,7 +173,7 @@ def _check_ask(args):
     if args.api_key_env:
         kw['api_key'] = os.environ.get(args.api_key_env)
         if not kw['api_key']: raise BadInput(f'the environment variable {args.api_key_env} is not set')
-    kw |= {k:getattr(args,k) for k in ('model','sub_model','base_url','mode','search','isolation','log')}
+    kw |= {k:getattr(args,k) for k in ('model','sub_model','base_url','mode','search','isolation','log','timeout')}
     kw['prices'] = tuple(args.prices) if args.prices else None
     return {k:v for k,v in kw.items() if v is not None}
 
