@@ -24,7 +24,8 @@ def test_pack_keeps_equal_values(v, blobs):
     b = [] if blobs else None
     r = unpack(json.loads(json.dumps(pack(v, b))), b or ())
     if isinstance(v, bytearray): v = bytes(v)
-    assert repr(r)==repr(v) and type(r) is type(v)
+    same = r==v if isinstance(v, (set,frozenset)) else repr(r)==repr(v)  # a set may print its elements in any order; the text tells -0.0 from 0.0
+    assert same and type(r) is type(v)
 
 def test_pack_reduces_what_is_close_to_a_value():
     from collections import Counter,OrderedDict,deque,namedtuple
