@@ -7,7 +7,7 @@ __all__ = ['Usage', 'money', 'Budget', 'BudgetSpent', 'Ledger']
 
 # %% ../nbs/01_budget.ipynb #37e95a80
 import threading,time
-from dataclasses import dataclass,field,asdict,fields
+from dataclasses import dataclass,field,fields
 from fastcore.basics import patch,store_attr
 
 # %% ../nbs/01_budget.ipynb #1bea21ae

@@ -11,7 +11,6 @@ __all__ = ['EXIT', 'BadInput', 'ask_parser', 'fetch_parser', 'doctor_parser', 't
 import argparse,contextlib,importlib.metadata,json,os,platform,re,signal,sys,time,traceback
 from dataclasses import dataclass,asdict
 from pathlib import Path
-from fastcore.basics import patch
 from .budget import Budget,Usage
 from .context import ContextError,decode,load_context,read_text,read_texts
 from .events import CodeRan,RunEnded,RunStarted

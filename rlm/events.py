@@ -9,7 +9,7 @@ __all__ = ['STATUSES', 'Event', 'RunStarted', 'RunEnded', 'RootAsked', 'RootDelt
 
 # %% ../nbs/02_events.ipynb #218db10e
 import json,os,re,threading
-from dataclasses import dataclass,field,fields,asdict,is_dataclass
+from dataclasses import dataclass,field,fields,is_dataclass
 from pathlib import Path
 from fastcore.basics import patch
 

@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from fastcore.basics import patch,store_attr
-from .shell import (Core,Clock,CrossError,Final,LocalShell,Opaque,Result,Shell,Vars,_one_cell,listed,pack,same_error,signature_doc,timed_out,unpack)
+from .shell import (Core,Clock,CrossError,Final,LocalShell,Result,Shell,Vars,_one_cell,listed,pack,same_error,signature_doc,timed_out,unpack)
 
 # %% ../nbs/06_sandbox.ipynb #e7d44503
 class IsolationUnavailable(RuntimeError):

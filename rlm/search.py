@@ -9,7 +9,7 @@ __all__ = ['fold', 'stem', 'terms', 'spans', 'Hit', 'Hits', 'Index']
 import re,threading,unicodedata
 from importlib.util import find_spec
 from fastcore.basics import patch,store_attr
-from .context import flatten,part_of,place
+from .context import flatten,place
 
 # %% ../nbs/07_search.ipynb #f24e2619
 _word  = re.compile(r"[\w\u0300-\u036f]+(?:[.\-][\w\u0300-\u036f]+)*")

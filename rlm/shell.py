@@ -9,7 +9,7 @@ __all__ = ['MAX_DEPTH', 'MAX_ITEMS', 'BLOB', 'cut_middle', 'Final', 'Result', 'S
 
 # %% ../nbs/05_shell.ipynb #adc07f23
 import ast,asyncio,base64,builtins,ctypes,datetime as dt,inspect,io,math,os,signal,sys,threading,time,traceback,types
-from collections import Counter,deque
+from collections import deque
 from collections.abc import Iterator,MutableMapping
 from concurrent.futures import Future
 from contextlib import contextmanager

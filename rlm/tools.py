@@ -10,7 +10,7 @@ __all__ = ['FAILED', 'RESERVED', 'SubCalls', 'check_prompt', 'has_search', 'prep
 import asyncio,functools,importlib.util,inspect,json,re,threading,time,typing,warnings
 from concurrent.futures import Future
 from dataclasses import asdict
-from fastcore.basics import patch,store_attr
+from fastcore.basics import patch
 from fastcore.docments import docments
 from .prompts import SEARCH_DOC,strip_thinking,is_small
 from .budget import Usage,Ledger,Budget,BudgetSpent

@@ -8,7 +8,7 @@ __all__ = ['ENDINGS', 'visible', 'shorten', 'one_line', 'as_text', 'prose', 'sec
 
 # %% ../nbs/11_view.ipynb #4aef3283
 import html,importlib.util,json,os,pprint,re,shutil,sys,textwrap,threading,time
-from fastcore.basics import patch,store_attr
+from fastcore.basics import patch
 from .prompts import frame_output,small_preset
 from .budget import Usage,money
 from .events import CodeRan,CodeStarted,Noted,RootReplied,SubReplied,SubStarted,ToolRan

@@ -20,11 +20,7 @@ def at():
     for s in servers.values(): s.close()
 
 @pytest.fixture(autouse=True)
-def clean(monkeypatch, tmp_path):
-    for k in list(os.environ):
-        if k.endswith('_API_KEY') or k.startswith('RLM_'): monkeypatch.delenv(k)
-    monkeypatch.setenv('RLM_HOME', str(tmp_path/'home'))
-    monkeypatch.chdir(tmp_path)
+def clean(bare_env, tmp_path):
     for name,data in dict(a=b'Sing, O goddess', empty=b'', blank=b' \n', latin='Größe'.encode('latin-1'), binary=b'a\0b').items(): Path(f'{name}.txt').write_bytes(data)
 
 def rlm(at, **kw): return RLM('openai/fake', **{**dict(base_url=at['good'], isolation='none', retries=0), **kw})

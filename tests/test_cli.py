@@ -13,11 +13,7 @@ DONE = code('FINAL(context[:4])')
 SUB = [code('r = llm_query("Is it about anger? " + context[:20])\nprint(r)', 'I ask.'), 'yes, anger', code('FINAL(r)')]
 
 @pytest.fixture(autouse=True)
-def clean(monkeypatch, tmp_path):
-    for k in list(os.environ):
-        if k.endswith('_API_KEY') or k.startswith('RLM_'): monkeypatch.delenv(k)
-    monkeypatch.setenv('RLM_HOME', str(tmp_path/'home'))
-    monkeypatch.chdir(tmp_path)
+def clean(bare_env, tmp_path):
     (tmp_path/'a.txt').write_text('Sing, O goddess, the anger of Achilles. '*100, encoding='utf-8')
     (tmp_path/'b.txt').write_text('Tell me, O Muse. '*100, encoding='utf-8')
 
