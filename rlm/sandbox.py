@@ -7,7 +7,7 @@ __all__ = ['FRAME', 'IsolationUnavailable', 'Lost', 'landlock_version', 'frame',
            'stop_server', 'SandboxShell', 'make_shell', 'probe']
 
 # %% ../nbs/06_sandbox.ipynb #8bf42ec8
-import atexit,ctypes,errno,importlib,importlib.util,itertools,json,os,platform,queue,selectors,shutil,signal,socket,struct,subprocess,sys,sysconfig,tempfile,threading,time,weakref
+import atexit,ctypes,errno,importlib,importlib.util,itertools,json,os,platform,queue,random,selectors,shutil,signal,socket,struct,subprocess,sys,sysconfig,tempfile,threading,time,weakref
 from collections import deque
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -539,6 +539,7 @@ def _child_main(sock, cfg, core=None):
     if cfg['scratch']: os.environ.update({k:cfg['scratch'] for k in ('TMPDIR','MPLCONFIGDIR','HOME')})
     os.chdir(cfg['scratch'] or '/')
     tempfile.tempdir = None
+    random.seed(0)
     report = _confine(cfg)
     if hasattr(os, 'register_at_fork'): os.register_at_fork(after_in_child=lambda: os._exit(1))  # or two would speak on one socket
     _Child(sock, core or Core(alone=True), report).loop()
@@ -636,15 +637,16 @@ def _serve(fd): _Server(fd).loop()
 # %% ../nbs/06_sandbox.ipynb #79040548
 def _clean_env():
     "An environment without secrets"
-    env = dict(PATH='/usr/bin:/bin', LANG='C.UTF-8', LC_ALL='C.UTF-8', HOME='/nonexistent', OPENBLAS_NUM_THREADS='2', OMP_NUM_THREADS='2', MALLOC_ARENA_MAX='2')
+    env = dict(PATH='/usr/bin:/bin', LANG='C.UTF-8', LC_ALL='C.UTF-8', HOME='/nonexistent', OPENBLAS_NUM_THREADS='2', OMP_NUM_THREADS='2', MALLOC_ARENA_MAX='2',
+        PYTHONHASHSEED='0', PYTHONSAFEPATH='1')
     keep = ('TZ','LD_LIBRARY_PATH') + (('SYSTEMROOT','PATH','TEMP') if os.name=='nt' else ())
     return env | {k:os.environ[k] for k in keep if k in os.environ}
 
 def _python(call, *args):
     "The command line of a clean Python that calls `rlm.sandbox.<call>(int(arg)...)`"
     paths = [p for p in sys.path if p.endswith(('site-packages','dist-packages')) and os.path.isdir(p)]+[str(_here().parent)]
-    code = f'import sys; sys.path += [p for p in {paths!r} if p not in sys.path]; import rlm.sandbox as s; s.{call}(*map(int, sys.argv[1:]))'
-    return [sys.executable, '-I', '-B', '-c', code, *map(str, args)]
+    code = f'import sys; sys.path[:] = [p for p in sys.path if p]; sys.path += [p for p in {paths!r} if p not in sys.path]; import rlm.sandbox as s; s.{call}(*map(int, sys.argv[1:]))'
+    return [sys.executable, '-s', '-B', '-c', code, *map(str, args)]
 
 class ForkServer:
     "The clean process that shells are forked from; one for a host process"

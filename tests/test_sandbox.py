@@ -174,6 +174,23 @@ def test_final_is_kept_when_the_child_dies(sh):
     r = sh.run_cell('import os, time\ntry: FINAL(7)\nexcept BaseException: time.sleep(.2); os._exit(0)')
     assert r.status=='lost' and r.final==Final(7)
 
+# The same in every process
+
+order = "import random; words = {f'w{i}' for i in range(500)}; print(list(words), random.random(), random.sample(range(1000), 5))"
+
+@pytest.mark.parametrize('seed', ['1','random'])
+def test_sets_and_random_are_the_same_in_every_process(seed):
+    "A run that is killed and resumed in another process must come to the same prompts"
+    code = f'from rlm.sandbox import SandboxShell\nfor _ in range(2):\n    with SandboxShell({tier!r}) as s: print(s.run_cell({order!r}).stdout)'
+    out = subprocess.run([sys.executable,'-c',code], env=os.environ|dict(PYTHONHASHSEED=seed), capture_output=True, text=True, check=True, cwd=Path(sandbox.__file__).parent.parent).stdout.split('\n\n')
+    with new() as s: assert out[:2]==[s.run_cell(order).stdout.rstrip('\n')]*2
+
+def test_the_current_folder_is_not_imported_from(tmp_path, monkeypatch, server):
+    (tmp_path/'calendar.py').write_text('raise SystemExit')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv('PYTHONPATH', str(tmp_path))
+    with new() as s: assert s.run_cell('import sys, calendar; "" in sys.path, calendar.isleap(2000)').value=='(False, True)'
+
 # Memory, output, death
 
 def test_use_up_memory(sh):
