@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['ContextError', 'decode', 'read_text', 'read_texts', 'place', 'walk', 'flatten', 'part_of', 'looks_like_path',
-           'load_context', 'n_chars', 'est_tokens', 'describe']
+           'load_context', 'n_chars', 'est_tokens', 'describe', 'fingerprint', 'source_of', 'load_source']
 
 # %% ../nbs/04_context.ipynb #57a79d27
-import codecs,stat
+import codecs,hashlib,json,stat
 from pathlib import Path
 from statistics import median
 
@@ -213,3 +213,59 @@ def describe(
 )->str:
     "What the root model is told about `context`: type, size, parts, a sample"
     return _describe_str(ctx, n) if isinstance(ctx,str) else _describe_parts(ctx, n)
+
+# %% ../nbs/04_context.ipynb #ae54d07b
+def _sampled(s, most=1<<20, n=64, k=4096):
+    "`s`, or its ends and samples between them if it is long"
+    if len(s)<=most: return s
+    return ''.join(s[i:i+k] for i in range(0, len(s)-k, len(s)//n)) + s[-k:]
+
+def fingerprint(ctx)->str:
+    "A short text that differs between contexts that differ"
+    h = hashlib.blake2b(digest_size=12)
+    for path,o in walk(ctx):
+        s = o if isinstance(o,str) else repr(o)
+        h.update(f'{path!r} {type(o).__name__} {len(s)} '.encode('utf-8','surrogatepass')+_sampled(s).encode('utf-8','surrogatepass'))
+    return h.hexdigest()
+
+# %% ../nbs/04_context.ipynb #9dc2cf28
+def _paths(context):
+    "The paths that a context was given as, if it was: one, or several"
+    if isinstance(context,Path): return str(context.expanduser().absolute())
+    if isinstance(context,(list,tuple)) and context and all(isinstance(o,Path) for o in context): return [str(o.expanduser().absolute()) for o in context]
+
+def source_of(
+    context, # As the user gave it
+    ctx, # As `load_context` returned it
+    encoding:str='utf-8', # How it was read
+    errors:str='strict', # As in `decode`
+    keep:int=1<<20 # Characters up to which the context itself is kept
+)->dict: # For `RunStarted`
+    "How to have a context again"
+    res = dict(fingerprint=fingerprint(ctx), encoding=encoding, errors=errors)
+    if paths:=_paths(context): return {**res, 'paths':paths}
+    return {**res, 'value':ctx} if n_chars(ctx)<=keep and _is_json(ctx) else res
+
+def _is_json(ctx):
+    "Whether it comes back from JSON as it was"
+    try: return json.loads(json.dumps(ctx))==ctx
+    except (TypeError,ValueError): return False
+
+# %% ../nbs/04_context.ipynb #c0e90cff
+def load_source(
+    source:dict, # What `source_of` returned
+    context=None # The context, if the user gives it again
+): # As `load_context` returns it
+    "The context of an earlier run, or a `ContextError` if it cannot be had or is not the same"
+    enc = {k:source.get(k) or d for k,d in (('encoding','utf-8'),('errors','strict'))}
+    if context is None and 'value' in source: context = source['value']
+    if context is None and (p:=source.get('paths')): context = Path(p) if isinstance(p,str) else [Path(o) for o in p]
+    if context is None: raise ContextError('The log does not hold the context, which was too long for it or no text. Give it again: context=')
+    ctx = load_context(context, **enc)
+    if source.get('fingerprint') not in (None,fingerprint(ctx)): raise ContextError(f'This is not the context of that run: {_described(source, ctx)}')
+    return ctx
+
+def _described(source, ctx):
+    p = source.get('paths')
+    where = f'{_cut(p if isinstance(p,str) else ", ".join(p), 200)} has changed since' if p else 'it differs'
+    return f'{where}. Now it is: {describe(ctx, 40)}'

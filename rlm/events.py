@@ -33,6 +33,7 @@ class RunStarted(Event):
     context:str='' # The description of the context that the model is given
     settings:dict=field(default_factory=dict) # Mode, limits, shell: what one needs to understand the rest
     messages:list=field(default_factory=list) # The messages the conversation begins with
+    source:dict=field(default_factory=dict) # How to have the context again, and how to know that it is the same: see `source_of` in `04_context`
 
 @dataclass
 class RunEnded(Event):
@@ -49,6 +50,7 @@ class RootAsked(Event):
     "The root model is being asked"
     messages:int=0 # How many messages the request holds
     est_tokens:int=0 # About how many tokens it holds
+    last:bool=False # Whether it is asked for its best answer, since the run cannot go on
 
 @dataclass
 class RootDelta(Event):
@@ -62,6 +64,7 @@ class RootReplied(Event):
     reply:dict=field(default_factory=dict) # The reply: `content`, `reasoning`, `tool_calls`, `finish_reason`
     usage:dict=field(default_factory=dict) # What it took
     seconds:float=0. # How long it took
+    cached:bool=False # Whether the cache gave the reply, and nobody was asked
 
 @dataclass
 class CodeStarted(Event):
@@ -83,6 +86,7 @@ class ToolRan(Event):
     name:str='' # The tool
     args:dict=field(default_factory=dict) # Its arguments
     content:str='' # What the model is shown of its value
+    value:object=None # Where code in the shell called it: its value, as `pack` of `05_shell` writes it, so that a resumed run need not call it again
 
 # %% ../nbs/02_events.ipynb #e4cdf537
 @dataclass
@@ -101,12 +105,13 @@ class SubReplied(Event):
     usage:dict=field(default_factory=dict) # What it took
     seconds:float=0. # How long it took
     error:str|None=None # What failed, if it did
+    cached:bool=False # Whether the cache gave the reply, and nobody was asked
 
 # %% ../nbs/02_events.ipynb #77819982
 @dataclass
 class Noted(Event):
     "A message to the model, or something the user should know"
-    kind:str='' # `'nudge'`, `'budget'`, `'retry'`, `'shell'`
+    kind:str='' # `'nudge'`, `'budget'`, `'retry'`, `'shell'`, `'resume'`
     text:str='' # The message
 
 # %% ../nbs/02_events.ipynb #1c505ee3
@@ -152,26 +157,53 @@ def from_json(line:str)->Event:
     return cls(**{k:v for k,v in d.items() if k in names})
 
 # %% ../nbs/02_events.ipynb #e15c278a
-class LogError(ValueError): "A log that cannot be written"
+class LogError(ValueError): "A log that cannot be written, or a file that is no log"
 
 class Log:
     "Writes events to a JSONL file as they happen"
     def __init__(self,
-        path, # The file; made with its folders, added to if it is there
-        secrets:tuple=() # Values to keep out, besides those of the environment
+        path, # The file, made with its folders, added to if it is there; or a folder, for a file of its own in it
+        secrets:tuple=(), # Values to keep out, besides those of the environment
+        name:str='' # What the file is called in a folder, without `.jsonl`
     ):
         self.path,self.secrets,self.lock = Path(path).expanduser(),secret_values(secrets),threading.Lock()
+        if name and (str(path).endswith(os.sep) or self.path.is_dir()): self.path = self.path/f'{name}.jsonl'
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            half = self.path.is_file() and self.path.stat().st_size and not _last_bytes(self.path).endswith(b'\n')
-            self.f = self.path.open('ab', buffering=0)
-            if half: self.f.write(b'\n')  # what a killed run left behind
+            self.f = self.path.open('a+b', buffering=0)
+            try: self._prepare()
+            except BaseException: self.f.close(); raise
         except OSError as e: raise LogError(f'the log {self.path} cannot be written: {e.strerror or e}. Give another path') from None
 
-def _last_bytes(path, n=1):
-    with path.open('rb') as f:
-        f.seek(-n, os.SEEK_END)
-        return f.read()
+# %% ../nbs/02_events.ipynb #63df3358
+try: import fcntl
+except ImportError: fcntl = None  # Windows
+
+@patch
+def _prepare(self:Log):
+    "Lock the file, and see to it that it ends with a whole line of a log"
+    try: fcntl and fcntl.flock(self.f, fcntl.LOCK_EX|fcntl.LOCK_NB)
+    except BlockingIOError: raise LogError(f'the log {self.path} is being written by another run. {_own_log}') from None
+    except OSError: pass  # a file system without locks
+    size = self.f.seek(0, os.SEEK_END) if self.f.seekable() else 0
+    if not size: return
+    self.f.seek(0)
+    if self.f.read(len(_begin))!=_begin[:size]: raise LogError(f'{self.path} is no log of rlm, and is left as it is. Give another path')
+    if half:=_half_line(self.f, size): self.f.truncate(size-half)
+
+_begin = b'{"event": "'
+_own_log = 'Give each run a log of its own: a folder, such as log="runs/", makes one for each'
+
+def _half_line(f, size, block=1<<16)->int:
+    "Bytes after the last newline"
+    at,n = size,0
+    while at:
+        at,k = max(at-block, 0),min(at, block)
+        f.seek(at)
+        i = f.read(k).rfind(b'\n')
+        if i>=0: return n+k-i-1
+        n += k
+    return n
 
 # %% ../nbs/02_events.ipynb #d5479480
 @patch
@@ -188,12 +220,13 @@ def close(self:Log):
 
 # %% ../nbs/02_events.ipynb #83144faf
 def read_log(path)->list: # Of events
-    "The events of a log"
-    lines = Path(path).read_text(encoding='utf-8').split('\n')
+    "The events of a log; `LogError` if it is none"
+    try: lines = Path(path).expanduser().read_text(encoding='utf-8', errors='replace').split('\n')
+    except OSError as e: raise LogError(f'the log {path} cannot be read: {e.strerror or e}') from None
     res = []
     for i,l in enumerate(lines):
         if not l.strip(): continue
         try: res.append(from_json(l))
-        except ValueError as e:
-            if i<len(lines)-1 and not lines[i+1].startswith('{"event": "RunStarted"'): raise ValueError(f'{path}, line {i+1}: {e}') from e
+        except (ValueError,RecursionError) as e:
+            if i<len(lines)-1: raise LogError(f'{path}, line {i+1}: {e}') from e
     return res

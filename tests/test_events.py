@@ -60,11 +60,44 @@ def test_unwritable(tmp_path):
         with pytest.raises(LogError, match='cannot be written'): Log(p)
 
 def test_threads_write_whole_lines(tmp_path):
-    ls = [Log(tmp_path/'a.jsonl') for _ in range(2)]
+    log = Log(tmp_path/'a.jsonl')
     def work(i):
-        for j in range(50): ls[i%2].write(Noted(kind=str(i), text=str(j)*5000))
+        for j in range(50): log.write(Noted(kind=str(i), text=str(j)*5000))
     ts = [threading.Thread(target=work, args=(i,)) for i in range(8)]
     for t in ts: t.start()
     for t in ts: t.join()
     evs = read_log(tmp_path/'a.jsonl')
     assert len(evs)==400 and all([o.text for o in evs if o.kind==str(i)]==[str(j)*5000 for j in range(50)] for i in range(8))
+
+def test_one_run_writes_a_log(tmp_path):
+    log = Log(tmp_path/'a.jsonl')
+    with pytest.raises(LogError, match='by another run'): Log(tmp_path/'a.jsonl')
+    log.close()
+    Log(tmp_path/'a.jsonl').close()
+
+@pytest.mark.parametrize('n', [1, 15, 70_000, 200_000])
+def test_half_a_line_is_cut_off(tmp_path, n):
+    p = tmp_path/'a.jsonl'
+    log = Log(p)
+    log.write(Noted(text='one'))
+    log.close()
+    whole = p.read_bytes()
+    p.write_bytes(whole+to_json(Noted(text='x'*300_000)).encode()[:n])
+    assert [o.text for o in read_log(p)]==['one']
+    log = Log(p)
+    log.write(Noted(text='two'))
+    log.close()
+    assert [o.text for o in read_log(p)]==['one','two'] and p.read_bytes().startswith(whole)
+
+@pytest.mark.parametrize('text', ['Dear diary', '{"a": 1}\n', '\n', '{"event'*3, 'x'*100])
+def test_other_files_are_left_alone(tmp_path, text):
+    p = tmp_path/'notes.txt'
+    p.write_text(text)
+    with pytest.raises(LogError, match='no log of rlm'): Log(p)
+    assert p.read_text()==text
+
+def test_log_in_a_folder(tmp_path):
+    for folder in (tmp_path, f'{tmp_path}/new/'):
+        log = Log(folder, name='run7')
+        log.close()
+        assert log.path.name=='run7.jsonl' and log.path.exists()
