@@ -3,11 +3,11 @@ import json,os,signal,socket,struct,subprocess,sys,tempfile,threading,time
 from concurrent.futures import Future,ThreadPoolExecutor
 from pathlib import Path
 import pytest
-import rlm.sandbox as sandbox
+import rlm.confine as confine,rlm.sandbox as sandbox
 from rlm.sandbox import IsolationUnavailable,Lost,SandboxShell,make_shell,probe,stop_server
 from rlm.shell import Final,LocalShell,Opaque
 
-why = sandbox._missing() or (sys.platform!='linux' and 'another system') or ''
+why = confine._missing() or (sys.platform!='linux' and 'another system') or ''
 confined = pytest.mark.skipif(bool(why), reason=f'cannot confine here: {why}')
 posix = pytest.mark.skipif(os.name!='posix', reason='POSIX only')
 tier = 'os' if not why else 'process'
@@ -312,7 +312,7 @@ def test_signal_trace_or_slow_down_another_process(shared, code): refused(shared
 
 @confined
 @pytest.mark.parametrize('nr', [321,298,323,248,250,425,165,161,155,272,308,319,29,64,68,240,246,175,447,457,1000,0x40000000+39], ids=str)
-@pytest.mark.skipif(sandbox.platform.machine()!='x86_64', reason='numbers of x86_64')
+@pytest.mark.skipif(confine.platform.machine()!='x86_64', reason='numbers of x86_64')
 def test_doors_of_the_kernel_are_shut(shared, nr): refused(shared, f'l=ctypes.CDLL(None,use_errno=True)\nif l.syscall({nr},0,0,0,0,0)<0 and ctypes.get_errno() in (1,38): raise PermissionError')
 
 @confined
@@ -354,7 +354,7 @@ def test_probe_of_a_plain_child_admits_it():
     assert r['isolation']=='process' and not r['read_a_file'] and not r['connect'] and r['key_in_its_own_environment']
 
 def test_isolation_is_never_less_than_asked(monkeypatch):
-    monkeypatch.setattr(sandbox, 'landlock_version', lambda: 0)
+    monkeypatch.setattr(confine, "landlock_version", lambda: 0)
     monkeypatch.setattr(sys, 'platform', 'linux')
     for o in ('auto','os','hardened'):
         with pytest.raises(IsolationUnavailable, match='Ways out'): make_shell(o)
