@@ -168,6 +168,10 @@ class Log:
     ):
         self.path,self.secrets,self.lock = Path(path).expanduser(),secret_values(secrets),threading.Lock()
         if name and (str(path).endswith(os.sep) or self.path.is_dir()): self.path = self.path/f'{name}.jsonl'
+        self.open()
+
+    def open(self):
+        "Open the file, or say why it cannot be this one"
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.f = self.path.open('a+b', buffering=0)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FAILED', 'RESERVED', 'SubCalls', 'check_prompt', 'has_search', 'prep_shell', 'add_search', 'show_result',
-           'make_run_repl', 'ToolError', 'tool_name', 'tool_schema', 'as_text', 'call_tool', 'shell_tool']
+           'make_run_repl', 'ToolError', 'tool_name', 'tool_schema', 'as_text', 'call_tool']
 
 # %% ../nbs/09_tools.ipynb #f41200dc
 import asyncio,functools,importlib.util,inspect,json,re,threading,time,typing,warnings
@@ -14,9 +14,9 @@ from fastcore.basics import patch
 from fastcore.docments import docments
 from .prompts import SEARCH_DOC,strip_thinking,is_small
 from .budget import Usage,Ledger,Budget,BudgetSpent
-from .events import SubStarted,SubReplied,Noted
+from .events import SubStarted,SubReplied,Noted,LogError
 from .lm import LM,LMError,get_lm,submit,wait,est_tokens,ScriptedLM
-from .context import load_context,describe,looks_like_path
+from .context import load_context,describe,looks_like_path,source_of
 from .shell import Shell,Result,cut_middle
 from .sandbox import make_shell
 from .search import Index,Hits
@@ -33,16 +33,18 @@ class SubCalls:
         self.idle = threading.Condition(self.lock)
         self._serve(ledger or Ledger(), publish)
 
-    def _serve(self, ledger, publish=None): self.ledger,self.publish,self.n,self.fatal = ledger,publish or (lambda ev: None),0,None
+    def _serve(self, ledger, publish=None, tape=None, on_live=None):
+        self.ledger,self.publish,self.tape,self.on_live = ledger,publish or (lambda ev: None),tape,on_live or (lambda: None)
+        self.n,self.fatal = tape.n if tape and not tape.replay else 0,None
 
 # %% ../nbs/09_tools.ipynb #396bd104
 @patch
-def begin(self:SubCalls, ledger:Ledger, publish=None):
-    "Serve a run, and until its end no other"
+def begin(self:SubCalls, ledger:Ledger, publish=None, tape=None, on_live=None):
+    "Serve a run, and until its end no other. Replies that are on its `tape` come from there; before the first that is not, `on_live` is called"
     with self.lock:
         if self.serving: raise RuntimeError('this shell is at work on another question: end that run first (close its generator), or use a shell beside it')
         self.serving = True
-    self._serve(ledger, publish)
+    self._serve(ledger, publish, tape, on_live)
 
 # %% ../nbs/09_tools.ipynb #188dc714
 @patch
@@ -75,13 +77,16 @@ def check_prompt(prompt, name='llm_query')->str:
 @patch
 async def _ask(self:SubCalls, prompt:str, est:Usage, ledger:Ledger)->str:
     "Ask the sub-model; `est` has been reserved on `ledger`"
+    if rec:=self.tape and self.tape.take('llm_query', prompt): return await self._recorded(rec, est, ledger)
     used,ev,t0,publish = Usage(),SubReplied(prompt=prompt, error='cancelled'),time.monotonic(),self.publish
     self._count(1)
     try:
         if self.fatal: raise RuntimeError(f'not asked: {self.fatal}')
+        self.on_live()
         ev.id = self._announce(prompt)
         r = await self.lm.acomplete([dict(role='user', content=prompt)], timeout=ledger.time_left(), on_retry=self._retry)
-        used,(ev.content,ev.error) = r.usage,_said(r)
+        used,ev.cached,(ev.content,ev.error) = r.usage,getattr(r,'cached',False),_said(r)
+    except LogError as e: ev.error,self.fatal = str(e),e
     except LMError as e: ev.error = self._failed(e, prompt)
     finally:
         ledger.settle(est, used)
@@ -90,6 +95,19 @@ async def _ask(self:SubCalls, prompt:str, est:Usage, ledger:Ledger)->str:
         self._count(-1)
     if ev.error or self.fatal: raise RuntimeError(ev.error or str(self.fatal))
     return ev.content
+
+@patch
+async def _recorded(self:SubCalls, rec:tuple, est:Usage, ledger:Ledger)->str:
+    "The reply that the tape has; it was published when it was recorded, and is again only in a replay"
+    tape,publish = self.tape,self.publish
+    self._count(1)
+    try:
+        for ev in rec if tape.replay else (): ev and await tape.turn(ev, publish)
+    finally:
+        ledger.settle(est, tape.price(rec[1]))
+        self._count(-1)
+    if rec[1].error: raise RuntimeError(rec[1].error)
+    return rec[1].content
 
 @patch
 def _announce(self:SubCalls, prompt)->int: # The number of the call
@@ -178,7 +196,8 @@ async def _batch(self:SubCalls, res, todo, ests):
         for i,p,e in left:
             try: res[i] = await self._ask(p, e, ledger)
             except RuntimeError as ex: res[i] = f'{FAILED}: {ex}]'
-    try: await asyncio.gather(*[work() for _ in range(min(len(ests), self.lm.max_concurrency))])
+    at_once = len(ests) if self.tape and self.tape.replay else min(len(ests), self.lm.max_concurrency)
+    try: await asyncio.gather(*[work() for _ in range(at_once)])
     finally:
         for *_,e in left: ledger.settle(e, Usage())
         self._count(-1)
@@ -215,6 +234,7 @@ def prep_shell(
     lm = get_lm(model, base_url=base_url, **kw)
     if search and not has_search(): raise ImportError('search needs the package bm25s: pip install "rlm[search]"')
     sh = make_shell(isolation, cell_timeout=cell_timeout)
+    sh.source = lambda: source_of(context, ctx, encoding)
     try: return _furnish(sh, ctx, lm, search or (search is None and is_small(lm.model) and has_search()))
     except BaseException:
         sh.close()
@@ -331,12 +351,3 @@ def call_tool(f, args:dict, max_output:int=5000)->str:
         return cut_middle(as_text(wait(submit(res)) if inspect.iscoroutine(res) else res), max_output, '')[0]
     except ToolError as e: return f'Error: {e}'
     except (Exception,SystemExit) as e: return f'Error: {f.__name__} raised {type(e).__name__}: {cut_middle(str(e), 500, "")[0]}'
-
-# %% ../nbs/09_tools.ipynb #f2c16051
-def shell_tool(f):
-    "A tool as the code in the shell calls it"
-    @functools.wraps(f)
-    def call(*args, **kw):
-        res = f(*args, **kw)
-        return submit(res) if inspect.iscoroutine(res) else res
-    return call

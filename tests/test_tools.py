@@ -8,7 +8,7 @@ from rlm.context import ContextError
 from rlm.events import Noted,SubReplied,SubStarted
 from rlm.lm import LM,LMError,ScriptedLM,as_response,submit,wait
 from rlm.tools import *
-from rlm.tools import SubCalls,ToolError,call_tool,shell_tool,tool_schema,prep_shell,make_run_repl,FAILED,RESERVED
+from rlm.tools import SubCalls,ToolError,call_tool,tool_schema,prep_shell,make_run_repl,FAILED,RESERVED
 
 USE = dict(prompt_tokens=7, completion_tokens=3, total_tokens=10)
 
@@ -236,6 +236,3 @@ def test_async_tools():
         if n<0: raise ValueError('below 0')
         return n*2
     assert call_tool(slow, dict(n=2))=='4' and 'below 0' in call_tool(slow, dict(n=-1))
-    with prep_shell('x', model=ScriptedLM([]), isolation='none') as sh:
-        sh.bind('slow', shell_tool(slow))
-        assert sh.run_cell('slow(4)').value=='8' and 'below 0' in sh.run_cell('slow(-4)').error
