@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['RETRIED', 'DEFAULTS', 'background_loop', 'submit', 'wait', 'get_litellm', 'sendable', 'Reply', 'est_tokens',
-           'to_reply', 'as_response', 'LMError', 'to_error', 'offline', 'is_offline', 'is_loopback', 'LM',
+           'Response', 'to_reply', 'as_response', 'LMError', 'to_error', 'offline', 'is_offline', 'is_loopback', 'LM',
            'default_model', 'get_lm', 'ScriptedLM', 'ReplayLM']
 
 # %% ../nbs/03_lm.ipynb #1b32d389
@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 from fastcore.basics import patch,store_attr
 from .budget import Usage
 from .events import RootReplied,SubReplied,RunEnded,read_log,secret_values,redact
+from .direct import post_chat,close_session
+from .prices import listed,plain_cost
 
 # %% ../nbs/03_lm.ipynb #901e5137
 _lock = threading.Lock()
@@ -52,6 +54,7 @@ async def _tidy():
     tasks = asyncio.all_tasks()-{asyncio.current_task()}
     for t in tasks: t.cancel()
     for t in (await asyncio.wait(tasks, timeout=1))[0] if tasks else (): t.cancelled() or t.exception()  # looked at, or asyncio prints it
+    await close_session()
     if close:=getattr(sys.modules.get('litellm'), 'close_litellm_async_clients', None): await close()
     await asyncio.sleep(.01)  # closed sockets are let go in the loop's next turns
 
@@ -147,11 +150,32 @@ def _usage(u:dict|None, messages:list, message:dict)->Usage:
     return Usage(1, u.get('prompt_tokens') or 0, u.get('completion_tokens') or 0, cached, None)
 
 # %% ../nbs/03_lm.ipynb #e35bed3f
+class Response(SimpleNamespace):
+    "A response that did not come from litellm, with the attributes of one that did; those it does not have are `None`"
+    def __getattr__(self, k):
+        if k.startswith('_'): raise AttributeError(k)
+    def __getitem__(self, k): return getattr(self, k)
+    def model_dump(self): return {k:_as_dict(v) for k,v in vars(self).items()}
+
 def _as_object(o):
-    "A nested dict as an object with the attributes of litellm's response"
-    if isinstance(o, dict): return SimpleNamespace(**{k:_as_object(v) for k,v in o.items()})
+    "A nested dict as an object"
+    if isinstance(o, dict): return Response(**{str(k):_as_object(v) for k,v in o.items()})
     return [_as_object(v) for v in o] if isinstance(o, list) else o
 
+def _as_dict(o):
+    "The reverse"
+    if isinstance(o, Response): return o.model_dump()
+    return [_as_dict(v) for v in o] if isinstance(o, list) else o
+
+# %% ../nbs/03_lm.ipynb #0e54c490
+_thought = re.compile(r'\s*<(think|thinking)>(.*?)</\1>\s*(.*)', re.DOTALL)
+
+def _apart(content:str, reasoning:str)->tuple:
+    "Content and thinking, each by itself"
+    m = None if reasoning else _thought.fullmatch(content)
+    return (m[3],m[2]) if m else (content,reasoning)
+
+# %% ../nbs/03_lm.ipynb #c6ca2584
 def _text(content)->str:
     "Content as text; some providers give a list of parts"
     if isinstance(content, list): content = ''.join(o.get('text') or '' for o in content if isinstance(o,dict))
@@ -168,6 +192,8 @@ def _tool_call(i, o, f)->dict:
 
 def _args(a)->str: return sendable(a if isinstance(a,str) else json.dumps(a) if a else '')
 
+def _reason(reason, calls)->str: return 'tool_calls' if calls and reason in (None,'stop') else 'length' if reason=='max_tokens' else reason or 'stop'
+
 def to_reply(response, messages:list, model:str='')->Reply:
     "Read a response (litellm's object, or a dict of the same shape)"
     d = response if isinstance(response, dict) else response.model_dump()
@@ -176,8 +202,10 @@ def to_reply(response, messages:list, model:str='')->Reply:
     m,u = c.get('message') or {}, d.get('usage')
     if not u or not u.get('total_tokens', u.get('prompt_tokens')): u = None
     refusal = m.get('refusal') or (m.get('provider_specific_fields') or {}).get('refusal')
-    return Reply(_text(m.get('content')), _text(m.get('reasoning_content') or m.get('reasoning')), _tool_calls(m.get('tool_calls')), c.get('finish_reason') or 'stop',
-                 refusal, _usage(u, messages, m), model or d.get('model') or '', _as_object(d) if isinstance(response, dict) else response, u is None, m.get('thinking_blocks') or [])
+    text,thinking = _apart(_text(m.get('content')), _text(m.get('reasoning_content') or m.get('reasoning')))
+    calls = _tool_calls(m.get('tool_calls'))
+    return Reply(text, thinking, calls, _reason(c.get('finish_reason'), calls), refusal, _usage(u, messages, m),
+                 model or d.get('model') or '', _as_object(d) if isinstance(response, dict) else response, u is None, m.get('thinking_blocks') or [])
 
 # %% ../nbs/03_lm.ipynb #06f85d3a
 def as_response(
@@ -211,8 +239,8 @@ class LMError(Exception):
 # %% ../nbs/03_lm.ipynb #3b173980
 _by_status = {401:'auth', 402:'quota', 403:'auth', 404:'model', 408:'timeout', 409:'server', 413:'context', 422:'bad_request', 504:'timeout'}
 _by_name = dict(RateLimitError='rate_limit', Timeout='timeout', TimeoutError='timeout', APITimeoutError='timeout', ContextWindowExceededError='context', APIConnectionError='connection')
-_network = {'APIConnectionError','ConnectError','ReadError','WriteError','RemoteProtocolError','ClientConnectorError','ClientOSError','ServerDisconnectedError','ClientPayloadError',
-            'ConnectionResetError','ConnectionRefusedError','BrokenPipeError','gaierror'}
+_network = {'ConnectionError','APIConnectionError','ConnectError','ReadError','WriteError','RemoteProtocolError','ClientConnectorError','ClientOSError','ServerDisconnectedError','ClientPayloadError',
+            'gaierror'}
 _ways_out = dict(
     auth='Set the environment variable with the key of the provider (OPENAI_API_KEY, ANTHROPIC_API_KEY, ...), or pass api_key=.',
     model='Check the name: litellm wants provider/model, such as openai/gpt-5-mini; for a server of your own, openai/NAME with base_url= (which often ends in /v1).',
@@ -249,6 +277,7 @@ def _chain(e)->list:
 
 def _kind(e:Exception)->str:
     "The kind of a failure, by class, HTTP status, text and causes"
+    if kind:=getattr(e,'kind',None): return kind
     status,low,chain = getattr(e,'status_code',None),str(e).lower(),_chain(e)
     if _no_money.search(low) or any(getattr(o,'code',None)=='insufficient_quota' for o in chain): return 'quota'
     if 'provider not provided' in low: return 'model'
@@ -256,7 +285,7 @@ def _kind(e:Exception)->str:
     if status!=429 and _no_key.search(low): return 'auth'
     kind = _by_status.get(status) or _by_name.get(type(e).__name__) or ('server' if (status or 0)>=500 else 'rate_limit' if status==429 else 'bad_request' if status else 'other')
     if _too_long.search(low) and (kind in ('bad_request','rate_limit') or 'exceed' in low): return 'context' if kind!='rate_limit' or 'too large' in low else kind
-    return 'connection' if kind in ('server','other') and {type(o).__name__ for o in chain} & _network else kind
+    return 'connection' if kind in ('server','other') and {c.__name__ for o in chain for c in type(o).__mro__} & _network else kind
 
 # %% ../nbs/03_lm.ipynb #bbaab4df
 _prefix = re.compile(r'^((litellm\.)?(\w*(Error|Exception|Timeout)|Timeout Error)\s*[:-]\s+)+')
@@ -268,7 +297,7 @@ def _message(e:Exception, kind:str)->str:
         msg = next((str(o) for o in reversed(_chain(e)) if isinstance(o,OSError) and str(o)), msg)
         host = next((o.host for o in _chain(e) if isinstance(getattr(o,'host',None),str)), '')
         if host not in msg: msg = f'{host}: {msg}'
-    if re.search('<html|<!doctype', msg, re.I): return 'the server answered with a web page' + (', not with a reply: check base_url' if getattr(e,'status_code',0) in (404,500) else '')
+    if re.search('<html|<!doctype', msg, re.I): return 'the server answered with a web page' + (', not with a reply: check base_url' if getattr(e,'status_code',0) in (200,404,500) else '')
     return (msg or type(e).__name__)[:400].removesuffix('Traceback (most recent call last):').strip().rstrip('.')
 
 def _kind_words(kind)->str: return '' if kind=='other' else kind.replace('_',' ')+': '
@@ -328,9 +357,10 @@ class LM:
         fallbacks:tuple=(), # Other models, or `LM`s, to ask when this one has failed for good
         prices:tuple|None=None, # Dollars per million tokens, in and out, where litellm has none
         stream:bool=False, # Take the reply from the provider piece by piece
+        direct:bool=True, # Ask servers that speak OpenAI's protocol without litellm in between, where that comes to the same
         **kw # More for litellm, such as `reasoning_effort`
     ):
-        store_attr('api_key,temperature,max_tokens,timeout,retries,max_wait,max_concurrency,prices,stream,kw')
+        store_attr('api_key,temperature,max_tokens,timeout,retries,max_wait,max_concurrency,prices,stream,direct,kw')
         if not model or not isinstance(model,str): raise ValueError(f'model must be the name of a model, not {model!r}')
         self.model,self.base_url,self.local = model,base_url or None,model.split('/')[0]=='local' and not base_url
         self._check()
@@ -367,7 +397,7 @@ def _fallback(self:LM, o)->LM:
     "A fallback given by name is asked as this model is; without a provider in its name, at the same server"
     if isinstance(o, LM): return o
     same = dict(base_url=self.base_url, api_key=self.api_key) if '/' not in o else {}
-    return LM(o, **same, temperature=self.temperature, max_tokens=self.max_tokens, timeout=self.timeout, retries=self.retries, max_wait=self.max_wait, stream=self.stream, **self.kw)
+    return LM(o, **same, temperature=self.temperature, max_tokens=self.max_tokens, timeout=self.timeout, retries=self.retries, max_wait=self.max_wait, stream=self.stream, direct=self.direct, **self.kw)
 
 # %% ../nbs/03_lm.ipynb #224dd253
 _at_home = dict(ollama='OLLAMA_API_BASE', ollama_chat='OLLAMA_API_BASE', llamafile='LLAMAFILE_API_BASE') # Providers that are on this machine unless a variable says otherwise
@@ -391,18 +421,74 @@ def _local_server(self:LM)->tuple: # litellm's name for the model, and the addre
     self.window = srv.n_ctx
     return f'openai/{srv.model}', srv.base_url
 
+# %% ../nbs/03_lm.ipynb #c0c87b85
+_plain_settings = {'temperature','top_p','max_tokens','max_completion_tokens','stop','seed','n','tools','tool_choice','parallel_tool_calls','response_format',
+                   'frequency_penalty','presence_penalty','stream','stream_options','extra_body','extra_headers'}
+_special = re.compile(r'^o\d|gpt-[5-9]|codex|search|research|audio|realtime|computer-use|^ft:|^responses/|daybreak|cyber')
+_org = {'OpenAI-Organization':'OPENAI_ORGANIZATION', 'OpenAI-Project':'OPENAI_PROJECT_ID'}
+_plain_keys = {'role','content','tool_calls','tool_call_id','name','refusal'}
+_gpt5 = re.compile(r'gpt-5(-mini|-nano)?(-\d{4}-\d\d-\d\d)?')
+
+def _set_up()->bool:
+    "Whether the program has set litellm up, or the environment tells it how to connect"
+    m = sys.modules.get('litellm')
+    return bool(os.environ.get('SSL_VERIFY') or m and any(getattr(m,k,None) for k in ('callbacks','success_callback','failure_callback','input_callback','cache','api_base','proxy_auth')))
+
+def _proxied(url:str)->bool:
+    "Whether a proxy stands between us and `url`"
+    from urllib.request import getproxies,proxy_bypass
+    u = urlsplit(url)
+    return not is_loopback(url) and bool(getproxies().keys() & {u.scheme,'all'}) and not proxy_bypass(u.hostname)
+
+# %% ../nbs/03_lm.ipynb #caddae21
+def _for_gpt5(opts:dict)->dict|None:
+    "Settings for gpt-5, as litellm would send them; `None` if there is one we cannot vouch for"
+    if not opts.keys()<={'max_tokens','temperature','stop','reasoning_effort','tools','tool_choice','parallel_tool_calls','response_format','stream','stream_options'}: return
+    if opts.get('reasoning_effort','low') not in ('minimal','low','medium','high'): return
+    res = {k:v for k,v in opts.items() if k not in ('max_tokens','stop') and (k!='temperature' or v==1)}
+    return res | (dict(max_completion_tokens=opts['max_tokens']) if 'max_tokens' in opts else {})
+
+def _settings(name:str, opts:dict)->dict|None:
+    "The settings as a model takes them, or `None` if litellm knows better"
+    if not isinstance(opts.get('response_format',{}), dict): return None
+    if _gpt5.fullmatch(name): return _for_gpt5(opts)
+    return opts if opts.keys()<=_plain_settings and not _special.search(name) else None
+
+def _plain_messages(messages)->bool:
+    "Whether messages hold nothing but text and tool calls"
+    return all(m.keys()<=_plain_keys and isinstance(m.get('content'), (str,type(None))) for m in messages)
+
+# %% ../nbs/03_lm.ipynb #f051b423
+@patch
+def _way(self:LM, target:dict, messages:list, opts:dict)->tuple|None: # Address, key, body and headers for `post_chat`
+    "The direct way to the server, or `None` if litellm is to be asked"
+    provider,_,name = target['model'].partition('/')
+    if not self.direct or provider!='openai' or not _plain_messages(messages) or (opts:=_settings(name, opts)) is None: return None
+    own = target.get('api_base') or os.environ.get('OPENAI_BASE_URL') or os.environ.get('OPENAI_API_BASE')
+    url,key = own or 'https://api.openai.com/v1',target.get('api_key') or os.environ.get('OPENAI_API_KEY')
+    if not key or '@' in url or listed(name).get('mode', 'chat' if own else None)!='chat' or _proxied(url) or _set_up(): return None
+    heads = {} if target.get('api_base') else {k:v for k,e in _org.items() if (v:=os.environ.get(e))}
+    body = dict(model=name, messages=messages, **{k:v for k,v in opts.items() if not k.startswith('extra_')}) | opts.get('extra_body',{})
+    return url, key, body, heads | opts.get('extra_headers',{})
+
 # %% ../nbs/03_lm.ipynb #688329c2
 @patch
 async def _send(self:LM, messages:list, tools:list|None, on_delta=None, **kw):
-    "One attempt at one call; returns litellm's response"
+    "One attempt at one call; returns the response"
     target = await _in_thread(self._target) if self.local else self._target()
-    litellm = sys.modules.get('litellm') if get_litellm.done else await _in_thread(get_litellm)
-    opts = {**dict(temperature=self.temperature, max_tokens=self.max_tokens), **self.kw, **kw}
+    opts = {**dict(temperature=self.temperature, max_tokens=self.max_tokens, tools=tools or None), **self.kw, **kw}
     opts = {k:v for k,v in opts.items() if v is not None}
-    if tools: opts |= dict(tools=tools, **_tool_kwargs(litellm))
-    if stream:=self.stream or on_delta is not None: opts |= dict(stream=True, stream_options=dict(include_usage=True))
+    if self.stream or on_delta is not None: opts |= dict(stream=True, stream_options=dict(include_usage=True))
+    if way:=self._way(target, messages, opts): return await post_chat(*way[:3], on_delta, way[3])
+    return await self._send_by_litellm(target, messages, opts, on_delta)
+
+@patch
+async def _send_by_litellm(self:LM, target:dict, messages:list, opts:dict, on_delta=None):
+    "The same by way of litellm"
+    litellm = sys.modules.get('litellm') if get_litellm.done else await _in_thread(get_litellm)
+    if 'tools' in opts: opts |= _tool_kwargs(litellm)
     res = await litellm.acompletion(messages=sendable(messages), max_retries=0, num_retries=0, drop_params=True, timeout=self.timeout, **target, **opts)
-    return await _read_stream(litellm, res, on_delta) if stream else res
+    return await _read_stream(litellm, res, on_delta) if 'stream' in opts else res
 
 # %% ../nbs/03_lm.ipynb #e930b054
 async def _pieces(res, on_delta)->list:
@@ -505,6 +591,7 @@ async def acomplete(self:LM,
             try: return await o.acomplete(messages, tools, None if timeout is None else until-time.monotonic(), on_retry, on_delta, **kw)
             except LMError as ex: e = ex
         raise e
+    if not get_litellm.done and self._needs_litellm(res): await _in_thread(get_litellm)
     res.usage.cost = self.cost(res)
     return res
 
@@ -515,12 +602,25 @@ def complete(self:LM, messages:list, tools:list|None=None, **kw)->Reply:
 
 # %% ../nbs/03_lm.ipynb #45e964e6
 @patch
+def _plain_cost(self:LM, reply:Reply)->float|None:
+    "What a reply that came without litellm costs, where that is a multiplication"
+    d = reply.response.model_dump()
+    return plain_cost(listed(d.get('model') or self.model.split('/')[-1]), d.get('usage') or {}, d.get('service_tier'))
+
+@patch
+def _needs_litellm(self:LM, reply:Reply)->bool:
+    "Whether it takes litellm to say what a reply costs"
+    if self.prices is not None or reply.estimated: return False
+    return not isinstance(reply.response, Response) or bool(listed(reply.response.model or '')) and self._plain_cost(reply) is None
+
+@patch
 def cost(self:LM, reply:Reply)->float|None:
     "Dollars for a reply, or `None` if its price is not known"
-    u = reply.usage
+    u,direct = reply.usage,isinstance(reply.response, Response)
     if self.prices is not None: return (u.prompt_tokens*self.prices[0]+u.completion_tokens*self.prices[1])/1e6
     if reply.estimated: return None
-    try: return get_litellm().completion_cost(completion_response=reply.response)
+    if direct and not self._needs_litellm(reply): return self._plain_cost(reply)
+    try: return get_litellm().completion_cost(completion_response=get_litellm().ModelResponse(**reply.response.model_dump()) if direct else reply.response, custom_llm_provider='openai' if direct else None)
     except Exception: return None  # litellm raises a plain Exception for a model without a price
 
 @patch
@@ -533,8 +633,13 @@ def per_token(self:LM)->tuple|None:
 @patch
 def info(self:LM)->dict:
     "What litellm knows of the model; empty if nothing"
-    if self._info is None: self._info = _model_info(self.model)
+    if self._info is None: self._info = listed(self.model.removeprefix('openai/')) if self._by_openai() else _model_info(self.model)
     return self._info
+
+@patch
+def _by_openai(self:LM)->bool:
+    "Whether the model is one of OpenAI's, or at a server of one's own that speaks like it"
+    return self.local or self.model.startswith('openai/') or (self.base_url is not None and '/' not in self.model)
 
 def _model_info(model)->dict:
     try: return get_litellm().get_model_info(model) or {}

@@ -1,5 +1,5 @@
-"The way from `LM` through litellm and HTTP to a server and back, with every fault a server can have"
-import asyncio,json,os,re,signal,subprocess,sys,threading,time
+"The way from `LM` to a server and back, directly and through litellm, with every fault a server can have"
+import asyncio,inspect,json,os,re,signal,subprocess,sys,threading,time
 from dataclasses import replace
 from email.utils import formatdate
 from pathlib import Path
@@ -23,6 +23,18 @@ def warm():
     with FakeServer(['ok']) as shared:
         LM('openai/fake', shared.url).complete(M)
         yield
+
+def pytest_generate_tests(metafunc):
+    "Each test that asks the server does so both ways"
+    if re.search(r'\b(ask|lm_at|whole_and_streamed|run)\(', inspect.getsource(metafunc.function)): metafunc.parametrize('way', ['direct','litellm'], indirect=True)
+
+@pytest.fixture(autouse=True)
+def way(request, monkeypatch):
+    "Which way calls go; by litellm, or as `LM` sees fit, which for nearly all of these calls is directly"
+    res = getattr(request, 'param', None)
+    if res=='litellm': monkeypatch.setattr(LM, '_way', lambda *args: None)
+    monkeypatch.setenv('RLM_TEST_WAY', res or '')
+    return res
 
 @pytest.fixture(autouse=True)
 def no_keys(monkeypatch):
@@ -234,19 +246,19 @@ replies = dict(text=fs.Reply('some text in pieces'), none=fs.Reply(None), empty=
     tools=fs.Reply('I look.', [('run_repl',{'code':'print(1)'}),('run_repl',{'code':'2'}),('other',{})], reasoning='which?'), nousage=fs.Reply('x'*40, usage=None), unicode=fs.Reply('日本語 😀 é'*9),
     cached=fs.Reply('x', usage=dict(prompt_tokens=100, completion_tokens=5, total_tokens=105, prompt_tokens_details=dict(cached_tokens=64))))
 
-def both(o): return [ask([o], tools=TOOLS, stream=s, model='openai/gpt-4o-mini')[0] for s in (False,True)]
+def whole_and_streamed(o): return [ask([o], tools=TOOLS, stream=s, model='openai/gpt-4o-mini')[0] for s in (False,True)]
 def fields(r): return r.content, r.reasoning, r.tool_calls, r.finish_reason, r.refusal, replace(r.usage, cost=None), r.model, r.estimated, r.message
 
 @pytest.mark.parametrize('name', [o for o in replies if o!='refusal'])
 def test_streaming_gives_the_same(name):
-    a,b = both(replies[name])
+    a,b = whole_and_streamed(replies[name])
     assert fields(a)==fields(b) and a.usage.cost==(b.usage.cost and pytest.approx(b.usage.cost))
     assert a.response.choices[0].finish_reason==b.response.choices[0].finish_reason and type(a.response)==type(b.response)
 
-def test_refusal_in_a_stream_is_empty():
+def test_refusal_in_a_stream(way):
     "litellm passes none of it on; the loop then sees an empty reply"
-    a,b = both(replies['refusal'])
-    assert a.refusal=='I cannot' and (b.content,b.refusal,b.finish_reason)==('',None,'stop')
+    a,b = whole_and_streamed(replies['refusal'])
+    assert a.refusal=='I cannot' and (b.content,b.refusal,b.finish_reason)==('','I cannot' if way=='direct' else None,'stop')
 
 def test_fields_of_replies():
     r = {k:ask([o], tools=TOOLS)[0] for k,o in replies.items()}
@@ -288,6 +300,34 @@ def test_settings_reach_the_server():
         lm_at(s, temperature=.25).complete(M, temperature=.5)
         a,b = [r.body for r in s.requests]
     assert (a['temperature'],a['max_tokens'],a['seed'],b['temperature'])==(.25,77,5,.5) and a['messages']==M
+
+@pytest.mark.parametrize('kw', [{}, dict(temperature=.5, max_tokens=9, stop=['x']), dict(temperature=1, seed=3, top_p=.5), dict(reasoning_effort='low', max_tokens=9, stop='x'), dict(response_format=dict(type='json_object')),
+    dict(stream=True, tool_choice='auto'), dict(extra_body=dict(top_k=5), extra_headers={'X-Mine':'1'}), dict(top_k=5), dict(reasoning_effort='none', temperature=0), dict(user='u', logprobs=True)], ids=lambda o: '-'.join(o) or 'none')
+@pytest.mark.parametrize('name', ['fake','gpt-4o','gpt-5-mini','gpt-5.1','o3','gpt-5-2025-08-07'])
+def test_the_same_request_either_way(name, kw):
+    "What litellm would leave out, rename or send, is left out, renamed or sent directly too"
+    with FakeServer(['ok','ok']) as s:
+        for d in (True,False): LM(f'openai/{name}', s.url, retries=0, direct=d, **kw).complete([dict(role='system', content='s'),*M], TOOLS)
+        a,b = s.requests
+    assert a.body==b.body and [r.headers.get('x-mine') for r in (a,b)]==[kw.get('extra_headers',{}).get('X-Mine')]*2
+    assert a.headers['authorization']==b.headers['authorization'] and a.path==b.path
+
+def test_which_way(monkeypatch):
+    def direct(model='fake', base='http://192.0.2.1/v1', messages=M, key='k', **opts):
+        t = {k:v for k,v in dict(model=f'openai/{model}', api_base=base, api_key=key).items() if v}
+        return LM('x', base)._way(t, messages, opts) is not None
+    assert direct() and direct('gpt-4o', None) and direct('gpt-5-mini', None, max_tokens=5) and direct('org/model-7b')
+    for m in ('o3','gpt-5.4','gpt-5-codex','ft:gpt-4o:me','nonesuch','gpt-4o-audio-preview','responses/gpt-4o','text-embedding-3-small'): assert not direct(m, None), m
+    assert not direct(top_k=5) and not direct(key=None) and not direct(base='http://me:secret@192.0.2.1/v1') and not LM('x', direct=False)._way(dict(model='openai/x', api_base='http://192.0.2.1', api_key='k'), M, {})
+    assert not direct(messages=[dict(role='user', content=[dict(type='image_url', image_url='x')])]) and not direct(messages=[dict(M[0], cache_control={})])
+    assert not direct(response_format=LM)
+    monkeypatch.setenv('http_proxy', 'http://127.0.0.1:9')
+    assert not direct() and direct(base='https://192.0.2.1') and direct(base='http://127.0.0.1:1')
+    monkeypatch.setenv('no_proxy', '192.0.2.1')
+    assert direct()
+    import litellm
+    monkeypatch.setattr(litellm, 'success_callback', ['mine'])
+    assert not direct()
 
 def test_surrogates():
     with FakeServer([Fault(200, '{"id":"x","object":"chat.completion","created":1,"model":"f","choices":[{"index":0,"finish_reason":"stop","message":{"role":"assistant","content":"a\\ud83dz"}}]}', content_type='application/json')]) as s:
@@ -331,8 +371,8 @@ def test_error_in_on_delta():
     e,n = ask(lambda r: 'text', ask=dict(on_delta=bad), fallbacks=['other'])
     assert isinstance(e,LMError) and 'on_delta raised ZeroDivisionError: mine' in str(e) and n==1
 
-def test_stream_faults():
-    for f,kind in ((Fault(401),'auth'), (Fault(429),'rate_limit'), (HTML,'bad_reply'), (Fault(200,dict(x=1)),'bad_reply'), (Drop(),'connection')):
+def test_stream_faults(way):
+    for f,kind in ((Fault(401),'auth'), (Fault(429),'rate_limit'), (HTML,'server' if way=='direct' else 'bad_reply'), (Fault(200,dict(x=1)),'bad_reply'), (Drop(),'connection')):
         assert ask([f]*9, stream=True)[0].kind==kind, f
     assert ask([Fault(429,headers={'Retry-After':'0.2'}), 'ok'], stream=True, max_wait=1)[0].content=='ok'
 
@@ -420,11 +460,47 @@ def test_fallback_takes_back_what_was_streamed():
 
 # ---- money
 
-def test_cost():
+def _litellms_figure(r):
     import litellm
+    if type(r.response).__name__=='Response': r.response = litellm.ModelResponse(**r.response.model_dump())
+    try: return pytest.approx(litellm.completion_cost(completion_response=r.response, custom_llm_provider='openai'), rel=1e-12)
+    except Exception: return None
+
+def _tokens(p, c, cached=0, reasoning=0, **more):
+    return dict(prompt_tokens=p, completion_tokens=c, total_tokens=p+c, prompt_tokens_details=dict(cached_tokens=cached, **more), completion_tokens_details=dict(reasoning_tokens=reasoning))
+
+usages = dict(plain=_tokens(1000,100), cached=_tokens(1000,100,512), reasoning=_tokens(1000,500,600,400), long=_tokens(300_000,100,200_000), audio=_tokens(1000,50,0,0,audio_tokens=100), nothing=_tokens(1,0))
+
+@pytest.mark.parametrize('usage', usages)
+@pytest.mark.parametrize('name', ['gpt-4o-mini','gpt-4o-2024-05-13','gpt-4.1','gpt-4','gpt-5-mini','gpt-5.5','o3','claude-sonnet-4-5','nonesuch'])
+def test_cost_is_litellms_figure(name, usage, way):
+    r,_ = ask([fs.Reply('x', usage=usages[usage], model=name)], model='openai/some-name')
+    assert r.usage.cost==_litellms_figure(r) and (r.usage.cost is None)==(name in ('claude-sonnet-4-5','nonesuch'))
+
+def test_cost_at_another_tier(way):
+    "A reply at a dearer tier is not priced at the usual one"
+    def reply(r): return Fault(200, fs.completion(r, fs.Reply('x', usage=_tokens(1000,100), model='gpt-4o')) | dict(service_tier='priority'))
+    r,_ = ask(reply)
+    assert r.usage.cost==_litellms_figure(r) and r.usage.cost>(1000*2.5e-6+100*1e-5)*1.5
+
+def test_the_list_is_read_without_litellm():
+    p = run('''
+import sys
+from rlm.lm import LM
+got = [(lm.per_token(), lm.can_call_tools(), lm.context_window()) for lm in (LM('openai/gpt-4o-mini'), LM('my-model','http://127.0.0.1:9'), LM('local'), LM('openai/gpt-5-mini'))]
+assert got[0][1:]==(True,128_000) and got[0][0][1]>got[0][0][0]>0, got
+assert got[1]==(None,False,None) and got[2]==((0.,0.),False,None) and got[3][1] and got[3][0][1]>got[3][0][0]>0, got
+assert 'litellm' not in sys.modules
+import litellm
+litellm.register_model({'openai/my-model': dict(litellm_provider='openai', mode='chat', input_cost_per_token=1e-6, output_cost_per_token=2e-6, max_input_tokens=99)})
+assert LM('my-model','http://127.0.0.1:9').per_token()==(1e-6,2e-6)
+''')
+    assert p.returncode==0, p.stderr
+
+def test_cost():
     for kw in ({}, dict(stream=True)):
         r,_ = ask(['some words'], model='openai/gpt-4o-mini', **kw)
-        assert r.usage.cost==litellm.completion_cost(completion_response=r.response)>0
+        assert r.usage.cost==_litellms_figure(r) and r.usage.cost>0
     u = ask([replies['cached']], prices=(1,4))[0].usage
     assert u.cost==pytest.approx((100*1+5*4)/1e6)
     assert ask(['x'])[0].usage.cost is None and ask(['x'], prices=(0,0))[0].usage.cost==0
@@ -446,6 +522,7 @@ PRE = '''
 import fakeserver as fs,time,os,sys
 from rlm.lm import *
 M = [dict(role='user', content='hi')]
+if os.environ['RLM_TEST_WAY']=='litellm': LM._way = lambda *args: None
 def ask(s, **kw):
     try: return LM('openai/fake', s.url, retries=1, max_wait=.05, timeout=20, **kw).complete(M).content
     except LMError as e: return e.kind
@@ -470,7 +547,7 @@ def lookup(host, *a, **k):
     return look(host, *a, **k)
 socket.getaddrinfo = lookup
 '''+PRE+'''
-assert LM('openai/gpt-4o-mini').per_token() and 'litellm' in sys.modules
+assert LM('openai/gpt-4o-mini').per_token() and 'litellm' not in sys.modules
 with fs.FakeServer(lambda r: {'a':fs.Fault(401),'b':fs.Fault(500),'c':fs.Drop(),'d':fs.HTML,'e':fs.Drop(after=40)}.get(r.model, 'ok')) as s:
     got = [ask(s)] + [ask(s, stream=True)]
     for m in 'abcde':
@@ -480,6 +557,7 @@ with fs.FakeServer([fs.Reply('x'*999, pace=.1), fs.Reply('', message=dict(tool_c
     try: LM('openai/fake', s.url, retries=0, timeout=.5, stream=True).complete(M)
     except LMError as e: got.append(e.kind)
     assert LM('openai/fake', s.url).complete(M).tool_calls
+assert ('litellm' in sys.modules)==(os.environ['RLM_TEST_WAY']=='litellm')
 for m in ('nonsense','openai/gpt-4o','anthropic/claude-sonnet-4-5'):
     try: LM(m).complete(M)
     except LMError as e: got.append(e.kind)
