@@ -127,7 +127,7 @@ def publish(self:Run, ev:Event)->Event:
 def _publish(self:Run, ev:Event)->Event:
     with self.lock:
         if self.ended: return ev
-        ev.t,ev.step = self.ledger.seconds,ev.step or self.step
+        ev.t,ev.step = self._seconds(),ev.step or self.step
         try:
             if self.log and not self.log.f.closed: self.log.write(ev)
         except OSError as e: self._log_failed(e)
@@ -569,6 +569,11 @@ def _resumes(self:Run)->bool: return self.tape is not None and not self.tape.rep
 def _clock(self:Run)->float:
     "Seconds, for the ledger"
     return 0. if self.live_since is None else time.monotonic()-self.live_since+(self.tape.seconds if self._resumes else 0)
+
+@patch
+def _seconds(self:Run)->float:
+    "Seconds since the run began, for events"
+    return self.tape.seconds if self.live_since is None else self.ledger.seconds
 
 @patch
 def _past(self:Run):
