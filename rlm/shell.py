@@ -175,9 +175,15 @@ def _hashable(ks):
     if n>1000: raise CrossError(f'{n:,} keys with the same hash')
     return ks
 
+def _whole(j):
+    "Half of a fraction: never a text such as '1e999999999', which would be written out"
+    o = unpack(j)
+    if type(o) is not int: raise CrossError(f'a fraction of {type(o).__name__}')
+    return o
+
 _back = {
     'int': lambda v: int(v, 16), 'float': float, 'complex': lambda v: complex(*map(unpack, v)), 'Decimal': Decimal,
-    'Fraction': lambda v: Fraction(*map(unpack, v)), 'datetime': dt.datetime.fromisoformat, 'date': dt.date.fromisoformat,
+    'Fraction': lambda v: Fraction(*map(_whole, v)), 'datetime': dt.datetime.fromisoformat, 'date': dt.date.fromisoformat,
     'time': dt.time.fromisoformat, 'timedelta': lambda v: dt.timedelta(*v), 'bytes': base64.b64decode,
     'str': lambda v: base64.b64decode(v).decode('utf-8', 'surrogatepass')}
 _back_lists = {'tuple':tuple, 'set':lambda o: set(_hashable(o)), 'frozenset':lambda o: frozenset(_hashable(o))}
