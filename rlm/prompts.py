@@ -184,7 +184,7 @@ def parse_python(code:str, mode:str='exec'): # The syntax tree, or `None`
         except (SyntaxError,ValueError,RecursionError,MemoryError): return None
 
 # %% ../nbs/00_prompts.ipynb #e7626ae4
-_fence = re.compile(r'^[ \t]*(`{3,}(?!`)|~{3,}(?!~))(?=[^\n`]*$)[ \t]*([\w+.-]*)[^\n]*', re.M)
+_fence = re.compile(r'^[ \t\xa0\ufeff\u200b]*(`{3,}(?!`)|~{3,}(?!~))(?=[^\n`]*$)[ \t]*([\w+.-]*)[^\n]*', re.M)
 
 # %% ../nbs/00_prompts.ipynb #99fc84a4
 @dataclass
@@ -276,9 +276,16 @@ def parse_args(
         res = _literal(args)
         if only and not isinstance(res,(dict,str)) and not args.lstrip().startswith('{'): res = args
         if res is None: raise ValueError(f'The arguments are not valid JSON ({str(e)[:100]}). Send them again, with quotes and line breaks inside strings escaped.') from None
+    res = _twice(res, only)
     if only and not isinstance(res, dict): res = {only: res if isinstance(res,str) else args}
     if not isinstance(res, dict) or not all(isinstance(k,str) for k in res): raise ValueError(f'The arguments must be a JSON object, not {type(res).__name__}.')
     return res
+
+def _twice(res, only):
+    "What was encoded as JSON twice; other values as they are"
+    try: inner = json.loads(res, strict=False) if isinstance(res, str) and res.lstrip().startswith('{') else None
+    except (ValueError,RecursionError): return res
+    return inner if isinstance(inner, dict) and (not only or only in inner) else res
 
 def _literal(text:str):
     "The value of a Python literal, else `None`"
@@ -286,7 +293,7 @@ def _literal(text:str):
     except (ValueError,TypeError,SyntaxError,RecursionError,MemoryError): return None
 
 # %% ../nbs/00_prompts.ipynb #2726c2b3
-FINAL_PATTERNS = dict(final=r'^[ \t>*_`]*FINAL\(', var=r'^[ \t>*_`]*FINAL_VAR\(')
+FINAL_PATTERNS = dict(final=r'^[ \t\xa0\ufeff\u200b>*_`]*FINAL\(', var=r'^[ \t\xa0\ufeff\u200b>*_`]*FINAL_VAR\(')
 
 @dataclass
 class FinalText:
