@@ -89,9 +89,9 @@ def _tokens(text): return max(1, len(text)//4)
 
 class FakeServer:
     "The server; starts at once, ends with `close` or with its `with` block"
-    def __init__(self, script=('ok',), key=None, repeat=False, models=('fake',)):
+    def __init__(self, script=('ok',), key=None, repeat=False, models=('fake',), idle=60.):
         self.script = script if callable(script) else list(script)
-        self.key,self.repeat,self.models = key,repeat,models # With a `key`, any other one gets a 401
+        self.key,self.repeat,self.models,self.idle = key,repeat,models,idle # With a `key`, any other one gets a 401; a connection without requests is closed after `idle` seconds
         self.requests,self.peak,self.errors = [],0,[] # `peak`: most requests open at once; `errors`: exceptions of a script function
         self._open,self._lock,self._closed = 0,threading.Lock(),threading.Event()
         self._srv = _Server(('127.0.0.1',0), _Handler)
@@ -128,8 +128,12 @@ class _Server(ThreadingHTTPServer):
     def handle_error(self, request, client_address): pass # clients that go away are part of the tests
 
 class _Handler(BaseHTTPRequestHandler):
-    protocol_version,timeout,disable_nagle_algorithm = 'HTTP/1.1',60,True
+    protocol_version,disable_nagle_algorithm = 'HTTP/1.1',True
     def log_message(self, *args): pass
+
+    def setup(self):
+        self.timeout = self.server.fake.idle
+        super().setup()
 
     def do_GET(self):
         if self.path.rstrip('/').endswith('/models'): return self.send(200, dict(object='list', data=[dict(id=o, object='model') for o in self.server.fake.models]))

@@ -389,6 +389,23 @@ def test_order_and_concurrency():
             time.sleep(.3)
             assert len(wait(submit(batch(20))))==20
 
+def test_batches_with_pauses():
+    "The second and the third batch are as right as the first, also where the server has closed idle connections meanwhile"
+    with FakeServer(lambda r: f're {r.prompt}', idle=.2) as s:
+        lm = lm_at(s, max_concurrency=50)
+        async def batch(n): return [o.content for o in await asyncio.gather(*[lm.acomplete([dict(role='user', content=str(i))]) for i in range(n)])]
+        for pause in (.5,.3,0):
+            assert wait(submit(batch(100)))==[f're {i}' for i in range(100)]
+            time.sleep(pause)
+        assert 300<=len(s.requests)<330  # a connection may be closed just as a call goes out on it
+
+def test_a_thousand_at_once():
+    with FakeServer(lambda r: f're {r.prompt}') as s:
+        lm = lm_at(s, max_concurrency=100, timeout=120)
+        async def batch(): return [o.content for o in await asyncio.gather(*[lm.acomplete([dict(role='user', content=str(i))]) for i in range(1000)])]
+        assert wait(submit(batch()))==[f're {i}' for i in range(1000)]
+        assert len(s.requests)==1000 and s.peak<=100
+
 def test_one_failure_costs_one_place():
     with FakeServer(lambda r: Fault(400) if r.prompt=='3' else 'ok') as s:
         lm = lm_at(s)
@@ -577,6 +594,30 @@ time.sleep(.3)
 '''+END, '-W','error::ResourceWarning','-X','dev')
     assert p.returncode==0 and not _noise(p.stderr), p.stderr
     assert float(p.stdout.split()[1])<5, p.stdout
+
+@pytest.mark.skipif(not hasattr(os,'fork'), reason='fork')
+@pytest.mark.parametrize('end', ['os._exit(0)','sys.exit(0)'])
+def test_fork_with_open_connections(end, way):
+    "A child has connections of its own, leaves those of its parent alone, and ends without a word"
+    if way=='litellm' and 'sys' in end: pytest.skip('clients of litellm that a child tidies up at its end are no longer of use to its parent')
+    p = run(PRE+f'''
+import asyncio
+s = fs.FakeServer(lambda r: r.prompt)
+lm = LM('openai/fake', s.url, retries=0, timeout=20)
+async def batch(): return [o.content for o in await asyncio.gather(*[lm.acomplete([dict(role='user', content=str(i))]) for i in range(8)])]
+want = [str(i) for i in range(8)]
+assert wait(submit(batch()))==want
+pid = os.fork()
+if pid==0:
+    try: assert wait(submit(batch()))==want
+    except BaseException as e:
+        print(repr(e), file=sys.stderr)
+        os._exit(1)
+    {end}
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])==0
+assert wait(submit(batch()))==want
+''', '-W','ignore::DeprecationWarning')
+    assert p.returncode==0 and not p.stderr.strip(), p.stderr
 
 @pytest.mark.skipif(not hasattr(os,'fork'), reason='fork')
 def test_fork():
