@@ -8,12 +8,12 @@ __all__ = ['EXIT', 'BadInput', 'ask_parser', 'fetch_parser', 'doctor_parser', 't
            'check_model', 'check_local', 'check_shell', 'report', 'doctor', 'main']
 
 # %% ../nbs/16_cli.ipynb #901b3eec
-import argparse,contextlib,importlib.metadata,json,os,platform,re,signal,sys,time,traceback
+import argparse,contextlib,importlib.metadata,json,os,platform,re,shlex,signal,sys,time,traceback
 from dataclasses import dataclass,asdict
 from pathlib import Path
 from .budget import Budget,Usage
-from .context import ContextError,decode,load_context,read_text,read_texts
-from .events import CodeRan,RunEnded,RunStarted
+from .context import ContextError,decode,load_context,read_text,read_texts,source_of
+from .events import CodeRan,Noted,RunEnded,RunStarted,read_log
 from .view import ENDINGS,Console,as_text,as_usage,came_back,shorten,visible
 
 # %% ../nbs/16_cli.ipynb #8f914345
@@ -34,7 +34,8 @@ The answer goes to stdout, progress to stderr."""
 _ask_examples = """examples:
   rlm ask "What is the notice period?" contract.txt
   rlm ask "Which tests fail, and why?" - < ci.log
-  rlm ask "Where is the retry logic?" src/*.py --model openai/gpt-5 --sub-model openai/gpt-5-mini --max-cost 0.50
+  rlm ask "Where is the retry logic?" src/*.py --model openai/gpt-5 --sub-model openai/gpt-5-mini --max-cost 0.50 --log runs/
+  rlm ask --resume runs/3f1c0a9b7e52.jsonl --max-cost 2
 """
 
 def _new_parser(prog, about, epilog=None, usage=None):
@@ -43,7 +44,7 @@ def _new_parser(prog, about, epilog=None, usage=None):
 # %% ../nbs/16_cli.ipynb #946a9ae0
 def ask_parser()->argparse.ArgumentParser:
     "The parser of `rlm ask`"
-    p = _new_parser('rlm ask', _ask_about, f'{_ask_examples}\n{_codes}', 'rlm ask QUESTION [FILE|-]... [options]')
+    p = _new_parser('rlm ask', _ask_about, f'{_ask_examples}\n{_codes}', 'rlm ask QUESTION [FILE|-]... [options]\n       rlm ask --resume LOG [FILE|-]... [options]')
     p.add_argument('words', metavar='QUESTION [FILE|-]...', nargs='*', help='the question, and text files; - is stdin, and so is a pipe if no file is named; several texts are given to the model as a dict by name')
     _model_options(p.add_argument_group('model'))
     _limit_options(p.add_argument_group('limits'))
@@ -59,7 +60,7 @@ def _model_options(g):
     g.add_argument('--prices', nargs=2, type=float, metavar=('IN','OUT'), help='dollars per million tokens, where litellm knows none')
 
 def _limit_options(g):
-    g.add_argument('--max-steps', type=int, default=50, metavar='N', help='turns of the root model (default: 50)')
+    g.add_argument('--max-steps', type=int, metavar='N', help='turns of the root model (default: 50)')
     g.add_argument('--max-calls', type=int, metavar='N', help='calls to any model')
     g.add_argument('--max-tokens', type=int, metavar='N', help='tokens in and out, all calls together')
     g.add_argument('--max-cost', type=float, metavar='DOLLARS', help='dollars')
@@ -68,14 +69,15 @@ def _limit_options(g):
 
 # %% ../nbs/16_cli.ipynb #24fab36b
 def _run_options(g):
-    g.add_argument('--isolation', choices=['auto','os','process','none'], default='auto', help="how the model's code is confined: by the kernel (os, and auto, the default), in a child without keys that can read files and use the network (process), or not at all (none)")
-    g.add_argument('--mode', choices=['auto','tools','code'], default='auto', help='how the root model hands over code: tool calls or fenced blocks (default: by model)')
+    g.add_argument('--isolation', choices=['auto','os','hardened','process','none'], help="how the model's code is confined: by the kernel (os, and auto, the default), by namespaces too (hardened, which needs bubblewrap), in a child without keys that can read files and use the network (process), or not at all (none)")
+    g.add_argument('--mode', choices=['auto','tools','code'], help='how the root model hands over code: tool calls or fenced blocks (default: by model)')
     g.add_argument('--search', action=argparse.BooleanOptionalAction, default=None, help='give the model lexical search over the text (default: for small models)')
     g.add_argument('--encoding', default='utf-8', help='of files and stdin (default: utf-8)')
     g.add_argument('--errors', choices=['strict','replace','ignore'], default='strict', help='what to do with bytes that are not in that encoding (default: strict)')
 
 def _output_options(g):
-    g.add_argument('--log', metavar='PATH', help='write the run to this file as it happens, a JSON object a line')
+    g.add_argument('--log', metavar='PATH', help='write the run to this file as it happens, a JSON object a line; to a file of its own if PATH is a folder')
+    g.add_argument('--resume', metavar='LOG', help='go on with the run of this log, which was cut off; nothing that it paid for is asked again. Question and settings come from the log, and its files are read again; limits given here take the place of the old ones')
     g.add_argument('--json', action='store_true', help='print one JSON object: answer, status, usage, cost, steps, seconds, error, model')
     g.add_argument('-q', '--quiet', action='store_true', help='no progress')
 
@@ -113,7 +115,8 @@ def _parse_ask(argv):
     i = argv.index('--') if '--' in argv else len(argv)
     p = ask_parser()
     args = p.parse_intermixed_args(argv[:i])
-    args.question,*args.files = [*args.words,*argv[i+1:]] or p.error('no question')
+    words = [*args.words,*argv[i+1:]]
+    args.question,*args.files = [None,*words] if args.resume else words or p.error('no question')
     return args
 
 def parse(argv:list)->tuple: # The command and its arguments
@@ -130,7 +133,7 @@ def _stdin_bytes(stdin)->bytes:
     if stdin is None: raise BadInput('standard input is closed; name a file')
     return stdin.buffer.read() if hasattr(stdin,'buffer') else stdin.read().encode('utf-8','surrogatepass')
 
-_options = {r'is a folder\..*':'is a folder. Name its files, as in folder/*.txt', r"\b(encoding|errors|isolation)='([\w-]+)'":r'--\1 \2', ' and pass that as a str':'',
+_options = {r'Give it again: context=':'Name its files again: rlm ask --resume LOG FILE...', r'is a folder\..*':'is a folder. Name its files, as in folder/*.txt', r"\b(encoding|errors|isolation)='([\w-]+)'":r'--\1 \2', ' and pass that as a str':'',
     r'\bprices=\(.*?\)':'--prices IN OUT (dollars per million tokens)', r'\bapi_key=':'--api-key-env NAME', r'\bbase_url\b=?':'--base-url', r'\bmax_cost=':'--max-cost ',
     r'\bmax_cost\b':'--max-cost', r'\(max_(steps|calls|tokens|time)\)':r'(--max-\1)', r'The time-out of a call is set by timeout=':'To wait less long, give --timeout or --max-time'}
 
@@ -163,8 +166,9 @@ def _name(o): return 'standard input' if o=='-' else str(o)
 # %% ../nbs/16_cli.ipynb #e7f51300
 def _check_ask(args):
     "Everything about `rlm ask` that can be checked without a model; returns what goes to `RLM`"
-    if not args.question.strip(): raise BadInput('the question is empty')
-    kw = {k:getattr(args,k) for k in ('max_steps','max_calls','max_tokens','max_cost','max_time')}
+    if args.question is not None and not args.question.strip(): raise BadInput('the question is empty')
+    if args.resume and args.log: raise BadInput('--resume goes on in the log that it is given: leave --log out')
+    kw = {k:v for k in ('max_steps','max_calls','max_tokens','max_cost','max_time') if (v:=getattr(args,k)) is not None}
     try: Budget(**kw)
     except ValueError as e: raise BadInput(re.sub(r'^(\w+)', lambda m: '--'+m[1].replace('_','-'), str(e))) from None
     if args.model is not None and not args.model.strip(): raise BadInput('--model is empty')
@@ -187,6 +191,7 @@ def follow(
         try:
             ev,get = get(),events.__next__
             if isinstance(ev,RunEnded) and ev.error: ev.error = _as_options(ev.error)
+            if isinstance(ev,Noted): ev.text = _as_options(ev.text)
             seen[type(ev)],steps = ev,max(steps, ev.step or 0)
             if isinstance(ev,CodeRan): found = shorten(came_back(ev)[0], 2000, 40) or found
             view.show(ev)
@@ -237,20 +242,33 @@ def result(
     return dict(answer=end.answer, status=end.status, model=start.model, sub_model=start.sub_model, cost=u.cost, steps=steps, seconds=round(end.seconds or 0,3),
                 error=end.error, usage={**part(u), **{k:part(u.by.get(k,Usage())) for k in ('root','sub')}}, log=log and str(log), found=found if end.answer is None else None)
 
+# %% ../nbs/16_cli.ipynb #5e1385d8
+def _source(args, context):
+    "Where the context of a command line came from, for `--resume`"
+    paths = [Path(o) for o in dict.fromkeys(args.files) if o!='-']
+    known = context if not paths or '-' in args.files else paths[0] if len(paths)==1 else paths
+    return source_of(known, context, args.encoding, args.errors)
+
+def _run(args, model):
+    "The run of a command line, ready to play; `None` for one that is resumed and had ended"
+    from rlm.core import RLM,to_resume
+    kw = _check_ask(args) | (dict(model=model, sub_model=model) if model is not None else {})
+    context = read_context(args.files, args.encoding, args.errors) if args.files or not args.resume else None
+    if args.resume:
+        res = to_resume(args.resume, context, **kw)
+        return res and res[1]
+    run = RLM(**kw).run(args.question, context)
+    run.sh.source = lambda: _source(args, context)
+    return run
+
+def _events(run, log):
+    "The events of a run, or those of a log"
+    from rlm.core import answer_of
+    if run is None: yield from answer_of(read_log(log)).trajectory
+    else:
+        with run.sh: yield from run.play()
+
 # %% ../nbs/16_cli.ipynb #166001dc
-def _make(kw, model):
-    "The `RLM` of a command line"
-    from rlm.core import RLM
-    if model is not None: kw = {**kw, 'model':model, 'sub_model':model}
-    return RLM(**kw)
-
-def _check_log(path):
-    "A log that cannot be written is bad input, and noticed before anything is spent"
-    try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        open(path,'a').close()
-    except OSError as e: raise BadInput(f'the log {path} cannot be written: {e.strerror or e}') from None
-
 class _Silent:
     def show(self, ev): pass
     def close(self): pass
@@ -260,17 +278,19 @@ def _tell_ending(end, found):
     tell(ENDINGS.get(end.status,end.status)+(f': {end.error}' if end.error else ''))
     if found and end.answer is None: tell(f'the last output of its code was: {found}')
 
+def _tell_how_to_go_on(run, status):
+    if run and run.log and status in ('error','interrupted','budget'): tell(f'to go on with this run: rlm ask --resume {shlex.quote(str(run.log.path))}')
+
 def ask(args, model=None)->int: # The exit code
     "`rlm ask`"
-    kw = _check_ask(args)
-    context = read_context(args.files, args.encoding, args.errors)
-    if args.log: _check_log(args.log)
+    run = _run(args, model)
     view = _Silent() if args.quiet or sys.stderr is None else Console(sys.stderr, answer=False)
-    try: start,end,steps,found = follow(_make(kw, model).events(args.question, context), view)
+    try: start,end,steps,found = follow(_events(run, args.resume), view)
     finally: view.close()
-    if args.json: put(as_json(result(start, end, steps, found, args.log)))
+    if args.json: put(as_json(result(start, end, steps, found, run.log and run.log.path if run else args.resume)))
     elif end.answer is not None: put(as_text(end.answer))
     if args.quiet and end.status!='answer': _tell_ending(end, found)
+    _tell_how_to_go_on(run, end.status)
     return EXIT.get(end.status, 1)
 
 # %% ../nbs/16_cli.ipynb #7ae337f2

@@ -243,3 +243,49 @@ def test_fetch(capsys):
     assert rc==1 and not out and '0.5b' in err
     rc,out,err = here(capsys, 'fetch', 'no-such')
     assert rc in (1,2) and 'no-such' in err
+
+# going on with a run
+
+def cli(*args, **kw): return subprocess.run([sys.executable,'-m','rlm',*map(str,args)], capture_output=True, text=True, timeout=120, **kw)
+
+def test_resume_after_sigkill(tmp_path):
+    "A killed `rlm ask` goes on from its log: the files are read again, what was answered is not asked again"
+
+    (tmp_path/'a.txt').write_text('alpha ' * 400_000)
+    (tmp_path/'b.txt').write_text('beta')
+    hang = [True]
+    def script(req):
+        if req.messages[0]['role']!='system': return Reply('seen: '+req.prompt[:5])
+        n = sum(o['role']=='assistant' for o in req.messages)
+        if n==1 and hang[0]: return Hang()
+        return code('s = llm_query_batched([v[:20] for v in context.values()])\nprint(s)') if n==0 else Reply('FINAL_VAR("s")')
+    with FakeServer(script) as srv:
+        p = subprocess.Popen([sys.executable,'-m','rlm','ask','What?','a.txt','b.txt','--model','openai/m','--base-url',srv.url,'--log','runs/','--quiet'], cwd=tmp_path)
+        end = time.monotonic()+60
+        while len(srv.requests)<4 and time.monotonic()<end: time.sleep(.05)
+        p.kill()
+        p.wait()
+        hang[0] = False
+        log, = (tmp_path/'runs').iterdir()
+        r = cli('ask','--resume',log,'--json','--quiet')
+        assert r.returncode==0, r.stderr
+        d = json.loads(r.stdout)
+        assert d['answer']==['seen: alpha','seen: beta'] and d['usage']['calls']==4 and d['log']==str(log) and d['usage']['sub']['calls']==2
+        assert len(srv.requests)==5
+        r = cli('ask','--resume',log)
+        assert r.returncode==0 and 'seen: alpha' in r.stdout and len(srv.requests)==5
+        (tmp_path/'b.txt').write_text('gamma')
+        r = cli('ask','--resume',log,'--max-steps',60)
+        assert r.returncode==0 and len(srv.requests)==5
+
+def test_resume_bad_input(tmp_path):
+    (tmp_path/'x.txt').write_text('Dear diary')
+    for args,word in (([tmp_path/'none.jsonl'], 'cannot be read'), ([tmp_path/'x.txt'], 'no run in this log'), ([tmp_path/'x.txt','--log','y'], '--resume goes on in the log')):
+        r = cli('ask','--resume',*args)
+        assert r.returncode==2 and word in r.stderr and not r.stdout, r.stderr
+    assert (tmp_path/'x.txt').read_text()=='Dear diary'
+
+def test_how_to_go_on_is_said(tmp_path):
+    (tmp_path/'a.txt').write_text('alpha')
+    with FakeServer([Fault(401)]) as srv: r = cli('ask','What?',tmp_path/'a.txt','--model','openai/m','--base-url',srv.url,'--log',tmp_path/'a b.jsonl')
+    assert r.returncode==1 and f"rlm ask --resume '{tmp_path}/a b.jsonl'" in r.stderr
