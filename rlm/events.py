@@ -125,20 +125,23 @@ def secret_values(extra:tuple=())->dict: # Value to the name it is replaced by
 # %% ../nbs/02_events.ipynb #61c2767b
 def redact(s:str, secrets:dict)->str:
     "`s` with each known secret replaced by its name"
-    for v,k in secrets.items():
+    for v,k in sorted(secrets.items(), key=lambda o: -len(o[0])):  # one may be the beginning of another
         for o in {v, json.dumps(v)[1:-1]}: s = s.replace(o, f'[{k} removed]')
     return s
 
 # %% ../nbs/02_events.ipynb #af57f95d
-def to_json(ev:Event)->str:
-    "One line of the log"
+def to_json(ev:Event, secrets:dict={})->str:
+    "One line of the log, without `secrets`"
     d = dict(event=type(ev).__name__, **{f.name:getattr(ev,f.name) for f in fields(ev)})
-    try: return json.dumps(d)
-    except (TypeError,ValueError,RecursionError): return json.dumps(_plain(d))
+    try: s = json.dumps(d)
+    except (TypeError,ValueError,RecursionError): s = json.dumps(_plain(d))
+    if redact(s, secrets)==s: return s
+    return json.dumps({k:v if k=='event' else _public(v, secrets) for k,v in _plain(d).items()})
 
 def _plain(o, depth=0):
     "What stands in the log for a value: the nearest that JSON has a word for"
-    if o is None or isinstance(o, (bool,int,float)): return o
+    if o is None or isinstance(o, (bool,float)): return o
+    if isinstance(o, int): return o if o.bit_length()<14_000 else hex(o)  # Python writes out no number of more than 4,300 digits
     if is_dataclass(o) and not isinstance(o, type): o = {f.name:getattr(o,f.name) for f in fields(o)}
     if isinstance(o, (dict,list,tuple,set,frozenset)) and depth<50:
         if not isinstance(o, dict): return [_plain(v, depth+1) for v in o]
@@ -146,12 +149,19 @@ def _plain(o, depth=0):
     try: return str(o)
     except Exception as e: return f'<{type(o).__name__}: str() failed, {type(e).__name__}>'
 
+def _public(o, secrets):
+    "A value of JSON without the secrets in its texts"
+    if isinstance(o, str): return redact(o, secrets)
+    if isinstance(o, dict): return {redact(k, secrets):_public(v, secrets) for k,v in o.items()}
+    return [_public(v, secrets) for v in o] if isinstance(o, list) else o
+
 # %% ../nbs/02_events.ipynb #e8230d51
 def from_json(line:str)->Event:
     "The event of a line; unknown fields are left out, so that a newer log can be read"
-    d = json.loads(line)
-    if not isinstance(d, dict): raise ValueError(f'no event of rlm: {line[:80]!r}')
-    cls = {c.__name__:c for c in Event.__subclasses__()}.get(d.pop('event',None))
+    try: d = json.loads(line)
+    except RecursionError: raise ValueError(f'an event that is nested too deep: {line[:80]!r}') from None
+    name = d.pop('event', None) if isinstance(d, dict) else None
+    cls = next((c for c in Event.__subclasses__() if c.__name__==name), None)
     if cls is None: raise ValueError(f'no event of rlm: {line[:80]!r}')
     names = {f.name for f in fields(cls)}
     return cls(**{k:v for k,v in d.items() if k in names})
@@ -213,7 +223,7 @@ def _half_line(f, size, block=1<<16)->int:
 @patch
 def write(self:Log, ev:Event):
     "Append `ev`; when this returns, the line is with the operating system"
-    line = (redact(to_json(ev), self.secrets)+'\n').encode()
+    line = (to_json(ev, self.secrets)+'\n').encode()
     with self.lock:
         while line: line = line[self.f.write(line):]
 
