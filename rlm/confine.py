@@ -108,12 +108,12 @@ memfd_create 319 279 memfd_secret 447 447 shmget 29 194 shmat 30 196 shmctl 31 1
 semget 64 190 semop 65 193 semctl 66 191 semtimedop 220 192 mq_open 240 180 mq_unlink 241 181 prlimit64 302 261 setrlimit 160 164
 personality 135 92 name_to_handle_at 303 264 open_by_handle_at 304 265 fanotify_init 300 262 inotify_init 253 - inotify_init1 294 26
 chmod 90 - fchmod 91 52 fchmodat 268 53 fchmodat2 452 452 chown 92 - fchown 93 55 lchown 94 - fchownat 260 54 truncate 76 45
-setxattr 188 5 lsetxattr 189 6 fsetxattr 190 7 removexattr 197 14 lremovexattr 198 15 fremovexattr 199 16 utime 132 - utimes 235 - futimesat 261 - utimensat 280 88
+getxattr 191 8 lgetxattr 192 9 fgetxattr 193 10 listxattr 194 11 llistxattr 195 12 flistxattr 196 13 setxattr 188 5 lsetxattr 189 6 fsetxattr 190 7 removexattr 197 14 lremovexattr 198 15 fremovexattr 199 16 utime 132 - utimes 235 - futimesat 261 - utimensat 280 88
 setuid 105 146 setgid 106 144 setresuid 117 147 setresgid 119 149 setreuid 113 145 setregid 114 143 setgroups 116 159 syslog 103 116
 iopl 172 - ioperm 173 - modify_ldt 154 - uselib 134 - sethostname 170 161 setdomainname 171 162 clock_settime 227 112 settimeofday 164 170
 adjtimex 159 171 clock_adjtime 305 266 lookup_dcookie 212 18 nfsservctl 180 42 vhangup 153 58 migrate_pages 256 238 move_pages 279 239 mbind 237 235 set_mempolicy 238 237
 landlock_create_ruleset 444 444 ioctl 16 29 fcntl 72 25 prctl 157 167 setpriority 141 140
-sched_setaffinity 203 122 sched_setscheduler 144 119 sched_setparam 142 118 sched_setattr 314 274 ioprio_set 251 30
+clock_gettime 228 113 clock_getres 229 114 clock_nanosleep 230 115 timer_create 222 107 sched_setaffinity 203 122 sched_setscheduler 144 119 sched_setparam 142 118 sched_setattr 314 274 ioprio_set 251 30
 '''
 _NEWEST = 463  # the list was read up to here
 
@@ -132,6 +132,9 @@ _PERM,_NOCALL,_YES = _refuse(errno.EPERM),_refuse(errno.ENOSYS),(_RET,_ALLOW,0,0
 def _low(i): return _LOAD,16+8*i,0,0
 def _high(i): return _LOAD,20+8*i,0,0
 
+_NOATTR = _refuse(errno.ENOTSUP)  # as on a file system without them: `shutil.copy` goes on
+_attributes = 'getxattr lgetxattr fgetxattr listxattr llistxattr flistxattr'.split()
+
 def _test(arg, values, hit, miss):
     "`hit` if the argument is one of `values`, else `miss`"
     n = len(values)
@@ -141,7 +144,8 @@ def _rules(me):
     "What is looked into: name -> instructions"
     mine = _test(0, [me], _YES, _PERM)
     own = _test(0, [0,me], _YES, _PERM)
-    return dict(
+    clock = [_low(0), (_SET,1<<31,0,1), _PERM, _YES]                       # a negative number is the clock of some process
+    return dict.fromkeys(('clock_gettime','clock_getres','clock_nanosleep','timer_create'), clock) | dict.fromkeys(_attributes, [_NOATTR]) | dict(
         clone3=[_NOCALL], clone=[_low(0), (_SET,0x10000,1,0), _PERM, _YES], kill=mine, tgkill=mine,
         socketpair=[_low(0), (_EQ,1,0,3), _low(1), (_AND,15,0,0), (_EQ,1,1,0), _PERM, _YES],
         sendto=[_low(4), (_EQ,0,0,2), _high(4), (_EQ,0,1,0), _PERM, _YES],
@@ -283,6 +287,7 @@ def confine(
     if os.getppid()!=cfg['parent']: os._exit(1)
     if cfg['isolation']=='process': return {}
     if len(os.listdir('/proc/self/task'))!=1: raise RuntimeError('confine before any thread is started')
+    _prctl(4, 0)  # no core dump: where a program is set to take them, it would get the context, whatever the limit says
     _drop_capabilities()
     mine = {f'/proc/{os.getpid()}/{o}' for o in ('maps','stat','statm','status')}
     got = _landlock(_python_paths() | set(cfg['read']) | mine | {'/proc/cpuinfo','/proc/meminfo','/proc/stat','/sys/devices/system/cpu'},

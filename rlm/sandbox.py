@@ -218,7 +218,7 @@ def reap(self:_Server):
     "Take note of children that have ended"
     for pid in list(self.kids):
         p,status = os.waitpid(pid, os.WNOHANG)
-        if p: self.kids.discard(p); self.ended[p] = status
+        if p and not os.WIFSTOPPED(status): self.kids.discard(p); self.ended[p] = status  # stopped: it let itself be traced
     while len(self.ended)>200: self.ended.pop(next(iter(self.ended)))
 
 # %% ../nbs/06_sandbox.ipynb #3d98b982
