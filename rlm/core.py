@@ -113,7 +113,8 @@ def _set_tools(self:Run, tools):
 def _check_prices(self:Run):
     "Refuse a dollar limit that could not be kept"
     if self.budget.max_cost is None: return
-    for lm in {id(o):o for o in (self.root, self.sh.sub.lm)}.values():
+    def each(lm): return [lm, *(o for f in lm.fallbacks for o in each(f))]
+    for lm in {id(o):o for o in (*each(self.root), *each(self.sh.sub.lm))}.values():
         if lm.per_token() is None: raise ValueError(f'max_cost={self.budget.max_cost} cannot be kept: the price of {lm.model} is not known. Give prices=(dollars per million tokens in, out), or leave max_cost out')
 
 # %% ../nbs/10_core.ipynb #a9fb9ed5

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example,given,strategies as st
 from hypothesis.stateful import RuleBasedStateMachine,initialize,invariant,rule
 from rlm.budget import Budget,BudgetSpent,Ledger,Usage
+from rlm.core import RLM
 from rlm.events import SubReplied,SubStarted
 from rlm.lm import LM,LMError,ScriptedLM,as_response
 from rlm.tools import SubCalls
@@ -239,3 +240,25 @@ def test_the_end_of_a_run_settles_whatever_is_in_flight():
     while len(lm.asked)<lm.max_concurrency and time.monotonic()-t0<20: time.sleep(.005)
     sub.end(30)
     assert l.even() and l.usage.calls==0 and all(f.cancelled() for f in futs) and not sub.live
+
+# ## Prices
+
+def test_a_fallback_without_a_price_counts_as_one():
+    lm = Crowd(8, fails=1., fallbacks=(ScriptedLM(lambda m: 'from the fallback', prices=None, model='openai/nobody-priced-this'),))
+    with pytest.raises(ValueError, match='max_cost=1.*nobody-priced-this.*prices='):
+        RLM(ScriptedLM(['FINAL(1)']), sub_model=lm, max_cost=1, isolation='none')('Who?', 'A text.')
+    l = Books(Budget(max_cost=1))
+    sub = SubCalls(lm, l)
+    assert sub.llm_query('Who?').result(30)=='from the fallback' and l.usage.calls==1 and l.usage.cost is None
+    with pytest.raises(BudgetSpent, match='max_cost'): sub.llm_query('more').result(30)
+
+def test_where_litellm_lists_a_model_without_prices_its_calls_are_not_free():
+    from rlm.lm import get_litellm
+    lists = get_litellm().model_cost
+    none = [k for k,v in lists.items() if v.get('mode')=='chat' and v.get('input_cost_per_token') is None and '/' in k][:40]
+    assert none and all(LM(k).per_token() is None for k in none)
+    for k in none[:10]:
+        lm = ScriptedLM([as_response('so', usage=dict(prompt_tokens=9, completion_tokens=9, total_tokens=18), model=k)], model=k, prices=None)
+        assert lm.complete([dict(role='user', content='x')]).usage.cost!=0
+    free = [k for k,v in lists.items() if v.get('mode')=='chat' and v.get('input_cost_per_token')==v.get('output_cost_per_token')==0]
+    assert free and LM(free[0]).per_token()==(0,0)
