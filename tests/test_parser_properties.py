@@ -356,6 +356,11 @@ def check_linear(f, make, n=20_000, times=8):
 def test_reading_takes_linear_time(shape):
     for f in READERS.values(): check_linear(f, SHAPES[shape])
 
+@examples(12)
+@given(st.sampled_from(['','FINAL(','FINAL("','FINAL([','```python\n','```\n"""\n','<think>','{"code": "','<tool_call>','"','(','# ']), st.lists(st.sampled_from(PIECES), min_size=1, max_size=3).map(''.join), st.sampled_from(['','\n```\n',')','"']))
+def test_any_repetition_is_read_in_linear_time(before, piece, after):
+    for f in READERS.values(): check_linear(f, lambda n: before+piece*(n//len(piece))+after, 5_000)
+
 def test_the_log_and_the_wire_take_linear_time():
     ss = {f'secret-{i:04}':'A_KEY' for i in range(50)}
     for f,make in ((lambda s: redact(s, ss), lambda n: 'secret-'*(n//7)), (lambda s: redact(s, ss), lambda n: 'secret-0007'*(n//11)), (lambda s: from_json(to_json(CodeRan(text=s))), lambda n: '\ud800"\\\n'*(n//4)),
