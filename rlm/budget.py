@@ -20,6 +20,7 @@ class Usage:
     cached_tokens:int=0 # Those of the tokens sent that the provider had in its prompt cache
     cost:float|None=0. # Dollars, or `None` if some call had no known price
     by:dict=field(default_factory=dict) # The same by role: `{'root': Usage, 'sub': Usage}`; empty for a part
+    from_cache:int=field(default=0, repr=False) # Calls besides, that a cache on disk answered: no request, no tokens, no cost
 
     @property
     def tokens(self): return self.prompt_tokens+self.completion_tokens
@@ -31,7 +32,7 @@ def __add__(self:Usage, o:Usage)->Usage:
     cost = None if None in (self.cost,o.cost) else self.cost+o.cost
     by = {k: self.by.get(k,Usage())+o.by.get(k,Usage()) for k in [*self.by, *(k for k in o.by if k not in self.by)]}
     return Usage(self.calls+o.calls, self.prompt_tokens+o.prompt_tokens, self.completion_tokens+o.completion_tokens,
-                 self.cached_tokens+o.cached_tokens, cost, by)
+                 self.cached_tokens+o.cached_tokens, cost, by, self.from_cache+o.from_cache)
 
 # %% ../nbs/01_budget.ipynb #18c3e90d
 def money(cost:float|None)->str:
@@ -44,7 +45,8 @@ def money(cost:float|None)->str:
 def __str__(self:Usage):
     cached = f', {self.cached_tokens:,} of them cached' if self.cached_tokens else ''
     s = '' if self.calls==1 else 's'
-    return f'{self.calls:,} call{s}, {self.prompt_tokens:,} tokens in{cached}, {self.completion_tokens:,} out, {money(self.cost)}'
+    more = f', {self.from_cache:,} more from the cache' if self.from_cache else ''
+    return f'{self.calls:,} call{s}{more}, {self.prompt_tokens:,} tokens in{cached}, {self.completion_tokens:,} out, {money(self.cost)}'
 
 # %% ../nbs/01_budget.ipynb #0872e42d
 @dataclass
@@ -93,7 +95,7 @@ def usage(self:Ledger)->Usage:
     "Everything settled so far"
     with self.lock:
         res = sum(self.spent.values(), Usage())
-        return Usage(res.calls, res.prompt_tokens, res.completion_tokens, res.cached_tokens, res.cost, dict(self.spent))
+        return Usage(res.calls, res.prompt_tokens, res.completion_tokens, res.cached_tokens, res.cost, dict(self.spent), res.from_cache)
 
 @patch(as_prop=True)
 def seconds(self:Ledger)->float:

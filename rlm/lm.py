@@ -10,13 +10,14 @@ __all__ = ['RETRIED', 'DEFAULTS', 'background_loop', 'submit', 'wait', 'get_lite
 # %% ../nbs/03_lm.ipynb #1b32d389
 import asyncio,atexit,concurrent.futures,difflib,importlib,inspect,ipaddress,itertools,json,math,os,random,re,sys,threading,time,warnings
 from contextlib import contextmanager
-from dataclasses import dataclass,field
+from dataclasses import dataclass,field,replace
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urlsplit
 from fastcore.basics import patch,store_attr
 from .budget import Usage
 from .events import RootReplied,SubReplied,RunEnded,read_log,secret_values,redact
+from .cache import open_cache,request_key
 from .direct import post_chat,close_session
 from .prices import listed,plain_cost
 
@@ -130,6 +131,7 @@ class Reply:
     response:object=field(default=None, repr=False) # litellm's response, or an object of the same shape
     estimated:bool=field(default=False, repr=False) # Whether `usage` is our estimate, since the provider gave none
     thinking:list=field(default_factory=list, repr=False) # Signed thinking, which Anthropic wants back before the results of tool calls
+    cached:bool=field(default=False, repr=False) # Whether it came from the cache, without a request
 
     @property
     def message(self):
@@ -357,6 +359,7 @@ class LM:
         fallbacks:tuple=(), # Other models, or `LM`s, to ask when this one has failed for good
         prices:tuple|None=None, # Dollars per million tokens, in and out, where litellm has none
         stream:bool=False, # Take the reply from the provider piece by piece
+        cache=None, # Keep replies on disk and ask nothing twice: `True` for the user's cache, a path, or a `Cache`
         direct:bool=True, # Ask servers that speak OpenAI's protocol without litellm in between, where that comes to the same
         **kw # More for litellm, such as `reasoning_effort`
     ):
@@ -366,7 +369,7 @@ class LM:
         self._check()
         if self.local: self.prices,self.temperature,self.max_concurrency = prices or (0.,0.),temperature or 0.,min(max_concurrency,8)
         self.timeout = timeout or (1800. if self.local else 300.)
-        self.slots,self.hold_until,self.held,self.window,self._info = None,0.,0.,None,None
+        self.slots,self.hold_until,self.held,self.window,self._info,self.cache = None,0.,0.,None,None,open_cache(cache)
         self.fallbacks = [self._fallback(o) for o in ([fallbacks] if isinstance(fallbacks,(str,LM)) else fallbacks)]
     def __repr__(self): return f'{type(self).__name__}({self.model!r})'
 
@@ -397,7 +400,7 @@ def _fallback(self:LM, o)->LM:
     "A fallback given by name is asked as this model is; without a provider in its name, at the same server"
     if isinstance(o, LM): return o
     same = dict(base_url=self.base_url, api_key=self.api_key) if '/' not in o else {}
-    return LM(o, **same, temperature=self.temperature, max_tokens=self.max_tokens, timeout=self.timeout, retries=self.retries, max_wait=self.max_wait, stream=self.stream, direct=self.direct, **self.kw)
+    return LM(o, **same, temperature=self.temperature, max_tokens=self.max_tokens, timeout=self.timeout, retries=self.retries, max_wait=self.max_wait, stream=self.stream, cache=self.cache, direct=self.direct, **self.kw)
 
 # %% ../nbs/03_lm.ipynb #224dd253
 _at_home = dict(ollama='OLLAMA_API_BASE', ollama_chat='OLLAMA_API_BASE', llamafile='LLAMAFILE_API_BASE') # Providers that are on this machine unless a variable says otherwise
@@ -572,6 +575,65 @@ async def _by(self:LM, until:float, *args, **kw)->Reply:
     try: return await asyncio.wait_for(work, max(left,0)+.1)  # a try that is under way ends itself
     except asyncio.TimeoutError: raise LMError('timeout', f'{self.model}: timeout: it was still waiting for its turn when its time was over') from None
 
+# %% ../nbs/03_lm.ipynb #8873723b
+@patch
+def _key(self:LM, messages, tools, kw)->str|None:
+    "What the reply to a request is filed under"
+    own = self.base_url or (self.model.startswith('openai/') and os.environ.get('OPENAI_BASE_URL') or None)
+    settings = {k:v for k,v in {**dict(temperature=self.temperature, max_tokens=self.max_tokens), **self.kw, **kw}.items() if v is not None}
+    return request_key(model=self.model, base_url=own, messages=messages, tools=tools or None, settings=settings)
+
+@patch
+def _filed(self:LM, d:dict, messages, on_delta)->Reply:
+    "The reply that a filed response stands for"
+    r = replace(to_reply(d, messages, self.model), usage=Usage(from_cache=1), cached=True)
+    if on_delta and r.content: _tell(on_delta, r.content)
+    return r
+
+def _to_file(r:Reply)->dict|None:
+    "The response of a reply that is worth keeping"
+    if r.refusal or r.finish_reason not in ('stop','tool_calls') or not (r.content.strip() or r.tool_calls): return None
+    return r.response.model_dump() if isinstance(r.response, Response) else r.response.model_dump(mode='json', exclude_none=True)
+
+# %% ../nbs/03_lm.ipynb #111ea4fd
+_flights = {}
+
+@patch
+async def _once(self:LM, until, messages, tools, *args, **kw)->Reply:
+    "`_by`, unless the cache holds the reply or the same request is on its way"
+    key = self._key(messages, tools, kw) if self.cache else None
+    if key is None: return await self._by(until, messages, tools, *args, **kw)
+    flight = asyncio.get_running_loop(),self.cache.path,key
+    while True:
+        if d:=await asyncio.to_thread(self.cache.get, key): return self._filed(d, messages, args[-1])
+        if flight not in _flights: return await self._first(flight, until, messages, tools, *args, **kw)
+        r,e = await self._wait_for(_flights[flight], until)
+        if e: raise e
+        if r: return self._filed(_as_dict(r.response) if isinstance(r.response, Response) else r.response, messages, args[-1])
+
+@patch
+async def _first(self:LM, flight, *args, **kw)->Reply:
+    "Ask, and tell those who wait for the same"
+    fut = _flights[flight] = flight[0].create_future()
+    res = None,None
+    try:
+        res = await self._by(*args, **kw),None
+        if d:=_to_file(res[0]): await asyncio.to_thread(self.cache.put, flight[2], d)
+        return res[0]
+    except LMError as e:
+        res = None,e
+        raise
+    finally:
+        del _flights[flight]
+        fut.set_result(res)
+
+@patch
+async def _wait_for(self:LM, fut, until):
+    "What became of a request that is on its way"
+    left = until-time.monotonic()
+    try: return await asyncio.wait_for(asyncio.shield(fut), None if left==float('inf') else max(left,0)+.1)
+    except asyncio.TimeoutError: raise LMError('timeout', f'{self.model}: timeout: it was still waiting for the reply to the same request when its time was over') from None
+
 # %% ../nbs/03_lm.ipynb #e4107707
 @patch
 async def acomplete(self:LM,
@@ -585,12 +647,13 @@ async def acomplete(self:LM,
     "Ask the model"
     if asyncio.get_running_loop() is not background_loop(): return await asyncio.wrap_future(submit(self.acomplete(messages, tools, timeout, on_retry, on_delta, **kw)))
     until = time.monotonic()+(float('inf') if timeout is None else timeout)
-    try: res = await self._by(until, messages, tools, until, on_retry, on_delta, **kw)
+    try: res = await self._once(until, messages, tools, until, on_retry, on_delta, **kw)
     except LMError as e:
         for o in self.fallbacks if e.kind!='bad_request' else ():
             try: return await o.acomplete(messages, tools, None if timeout is None else until-time.monotonic(), on_retry, on_delta, **kw)
             except LMError as ex: e = ex
         raise e
+    if res.cached: return res
     if not get_litellm.done and self._needs_litellm(res): await _in_thread(get_litellm)
     res.usage.cost = self.cost(res)
     return res
@@ -620,15 +683,16 @@ def cost(self:LM, reply:Reply)->float|None:
     if self.prices is not None: return (u.prompt_tokens*self.prices[0]+u.completion_tokens*self.prices[1])/1e6
     if reply.estimated: return None
     if direct and not self._needs_litellm(reply): return self._plain_cost(reply)
-    try: return get_litellm().completion_cost(completion_response=get_litellm().ModelResponse(**reply.response.model_dump()) if direct else reply.response, custom_llm_provider='openai' if direct else None)
+    try: res = get_litellm().completion_cost(completion_response=get_litellm().ModelResponse(**reply.response.model_dump()) if direct else reply.response, custom_llm_provider='openai' if direct else None)
     except Exception: return None  # litellm raises a plain Exception for a model without a price
+    return res if res or self.per_token() is not None else None  # or says 0
 
 @patch
 def per_token(self:LM)->tuple|None:
     "Dollars per token, in and out, or `None` if not known"
     if self.prices is not None: return tuple(o/1e6 for o in self.prices)
-    i = self.info()
-    return (i['input_cost_per_token'],i['output_cost_per_token']) if i.get('input_cost_per_token') is not None else None
+    res = tuple(self.info().get(f'{k}_cost_per_token') for k in ('input','output'))
+    return None if None in res else res
 
 @patch
 def info(self:LM)->dict:
@@ -642,8 +706,10 @@ def _by_openai(self:LM)->bool:
     return self.local or self.model.startswith('openai/') or (self.base_url is not None and '/' not in self.model)
 
 def _model_info(model)->dict:
-    try: return get_litellm().get_model_info(model) or {}
+    try: res = get_litellm().get_model_info(model) or {}
     except Exception: return {}  # as above
+    entry = get_litellm().model_cost.get(res.get('key')) or {}
+    return {**res, **{k:entry.get(k) for k in ('input_cost_per_token','output_cost_per_token')}}  # litellm gives 0 where its list has nothing
 
 # %% ../nbs/03_lm.ipynb #c47cc9e6
 @patch
