@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example,given,strategies as st
 from hypothesis.stateful import RuleBasedStateMachine,initialize,invariant,rule
 from rlm.budget import Budget,BudgetSpent,Ledger,Usage
+from rlm.cache import Cache
 from rlm.core import RLM
 from rlm.events import SubReplied,SubStarted
 from rlm.lm import LM,LMError,ScriptedLM,as_response
@@ -19,7 +20,7 @@ from properties import examples
 CENT = 2.**-10  # dollars are whole multiples of it here, so that sums of floats are exact
 COUNTS = 'calls','prompt_tokens','completion_tokens'
 total = lambda us: sum(us, Usage())
-same = lambda a,b: a.cost==b.cost and all(getattr(a,k)==getattr(b,k) for k in COUNTS)
+same = lambda a,b: a.cost==b.cost and all(getattr(a,k)==getattr(b,k) for k in (*COUNTS,'from_cache'))
 
 costs = st.one_of(st.none(), st.integers(0,50).map(lambda n: n*CENT))
 def usages(costs=costs, tokens=st.integers(0,300)): return st.builds(Usage, st.just(1), tokens, tokens, cost=costs)
@@ -141,9 +142,9 @@ def test_what_is_held_back_stays_for_the_last_word(most, held, size):
 
 class Crowd(ScriptedLM):
     "Takes 0 to 3 ms for a reply, and any number of tokens; fails at times"
-    def __init__(self, seed, unpriced=0., fails=.1, **kw):
+    def __init__(self, seed, unpriced=0., fails=.1, says=('so','so',''), **kw):
         super().__init__(self.reply, retries=0, **{**dict(prices=(CENT*1e6,2*CENT*1e6), max_tokens=40, max_concurrency=16), **kw})
-        self.seed,self.unpriced,self.fails,self.busy,self.most = seed,unpriced,fails,0,0
+        self.seed,self.unpriced,self.fails,self.says,self.busy,self.most = seed,unpriced,fails,says,0,0
 
     def rnd(self, messages): return random.Random(f'{self.seed}{messages[-1]["content"]}')
 
@@ -159,7 +160,7 @@ class Crowd(ScriptedLM):
         r = self.rnd(messages)
         if r.random()<self.fails: return r.choice([LMError('server', 'down'), LMError('context', 'too long'), ValueError('odd')])
         p,c = r.choice([(r.randint(1,30),r.randint(0,40)), (r.randint(1,200),r.randint(0,200))])
-        return as_response(r.choice(['so','so','']), usage=dict(prompt_tokens=p, completion_tokens=c, total_tokens=p+c)) | (dict(free=True) if r.random()<self.unpriced else {})
+        return as_response(r.choice(self.says), usage=dict(prompt_tokens=p, completion_tokens=c, total_tokens=p+c)) | (dict(free=True) if r.random()<self.unpriced else {})
 
     def cost(self, reply): return None if getattr(reply.response,'free',False) else super().cost(reply)
 
@@ -187,9 +188,10 @@ def check_books(l, sub, evs, lm):
     assert l.even() and not sub.live and not sub.futures and lm.most<=lm.max_concurrency
     started,ended = [o.id for o in evs if isinstance(o,SubStarted)],[o for o in evs if isinstance(o,SubReplied)]
     assert sorted(started)==sorted(o.id for o in ended)==list(range(1,len(started)+1))
-    bill = total(Usage(o.usage['calls'], o.usage['prompt_tokens'], o.usage['completion_tokens'], cost=o.usage['cost']) for o in ended)
+    bill = total(Usage(**{k:o.usage[k] for k in (*COUNTS,'cost','from_cache')}) for o in ended)
     assert same(bill, l.usage), 'the events of the sub-calls add up to the bill'
-    assert all(o.usage['calls']==(o.content is not None or 'empty' in o.error) for o in ended)
+    assert all(o.usage['calls']+o.usage['from_cache']==(o.content is not None or 'empty' in o.error) for o in ended)
+    assert all(o.cached==(o.usage['from_cache']==1) and not (o.cached and any(o.usage[k] for k in (*COUNTS,'cost'))) for o in ended)
 
 limits = st.fixed_dictionaries(dict(max_calls=st.none()|st.integers(1,400), max_tokens=st.none()|st.integers(1,40_000), max_cost=st.none()|st.integers(1,60_000).map(lambda n: n*CENT)))
 
@@ -228,7 +230,10 @@ def test_a_failure_all_calls_share_stops_them_all_and_costs_nothing(kind):
     lm = Dead(7)
     l,sub,evs,got = crowd(lm, Budget(max_calls=1000), 7)
     check_books(l, sub, evs, lm)
-    assert l.usage==Usage(by=dict(sub=Usage())) and sub.fatal.kind==kind and len(lm.asked)<=2*lm.max_concurrency
+    assert l.usage==Usage(by=dict(sub=Usage())) and sub.fatal.kind==kind
+    n = len(lm.asked)
+    with pytest.raises(RuntimeError, match='not asked'): sub.llm_query('more').result(30)
+    assert len(lm.asked)==n
 
 def test_the_end_of_a_run_settles_whatever_is_in_flight():
     "300 calls that would take a minute, ended in the middle"
@@ -241,6 +246,25 @@ def test_the_end_of_a_run_settles_whatever_is_in_flight():
     sub.end(30)
     assert l.even() and l.usage.calls==0 and all(f.cancelled() for f in futs) and not sub.live
 
+# ## The cache
+
+@examples(4)
+@given(st.integers(0,99), st.integers(1,30))
+def test_the_same_prompts_from_100_threads_are_paid_for_once(tmp_path_factory, seed, n):
+    "Whoever comes first asks; all others, and all of the next run, get the reply for nothing"
+    cache = Cache(tmp_path_factory.mktemp('cache')/'c.sqlite')
+    bills = []
+    for _ in range(2):
+        lm = Crowd(seed, fails=0, cache=cache, says=('so',))
+        l,evs = Books(Budget()),[]
+        sub = SubCalls(lm, l, evs.append)
+        with ThreadPoolExecutor(100) as ex: got = list(ex.map(lambda i: sub.llm_query(f'{i%n}').result(30) if i%3 else sub.llm_query_batched([f'{i%n}']*2).result(30), range(200)))
+        check_books(l, sub, evs, lm)
+        bills.append(l.usage)
+    assert all(o in ('so',['so','so']) for o in got)
+    assert bills[0].calls==n and bills[1].calls==bills[1].tokens==bills[1].cost==0 and bills[0].from_cache+n==bills[1].from_cache==267
+    cache.close()
+
 # ## Prices
 
 def test_a_fallback_without_a_price_counts_as_one():
@@ -252,6 +276,7 @@ def test_a_fallback_without_a_price_counts_as_one():
     assert sub.llm_query('Who?').result(30)=='from the fallback' and l.usage.calls==1 and l.usage.cost is None
     with pytest.raises(BudgetSpent, match='max_cost'): sub.llm_query('more').result(30)
 
+@pytest.mark.filterwarnings('ignore::UserWarning')
 def test_where_litellm_lists_a_model_without_prices_its_calls_are_not_free():
     from rlm.lm import get_litellm
     lists = get_litellm().model_cost
