@@ -598,7 +598,7 @@ def _go_live(self:Run):
     "Called before a model is asked"
     if not self.tape: return
     if self.tape.replay: raise LogError(self._tape_end() or 'the log holds no more replies: here the recorded run was cut off, or this one asks something else')
-    if self._count_tape(): self._publish(Noted(kind='resume', text=f'Resumed in step {self.step} with {self.ledger.usage.calls:,} calls paid for before.'))
+    if self._count_tape(): self._publish(Noted(kind='resume', text=f'Resumed in step {self.step}; paid for before: {self.ledger.usage}.'))
 
 @patch
 def _tape_end(self:Run)->str|None: return self.tape.end and self.tape.end.status=='error' and self.tape.end.error

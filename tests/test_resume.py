@@ -324,3 +324,50 @@ def test_replay_of_a_resumed_run(tmp_path):
     RLM.resume(p, model=s.root, sub_model=s.sub)
     b = RLM.replay(p)
     assert (b.answer,b.status,b.usage.calls)==(a.answer,a.status,a.usage.calls)
+
+# other ways to speak, other limits
+
+def test_resume_of_tool_calls_after_every_line(tmp_path):
+    "Tool calls side by side, malformed arguments, an unknown tool, signed thinking"
+    def call(*codes, **kw): return as_response(None, [o if isinstance(o,tuple) else ('run_repl', json.dumps(dict(code=o))) for o in codes], usage=dict(prompt_tokens=50, completion_tokens=5, total_tokens=55), **kw)
+    steps = [call('a = llm_query("one")', 'print(a)\nb = len(context)', thinking_blocks=[dict(type='thinking', thinking='Hm', signature='abc')]), call(('run_repl','{"code": '), ('nope','{}')), call('1/0'), call('FINAL([a, b])')]
+    s = Script(steps, tools=True)
+    a = RLM(s.root, s.sub, isolation='none', log=tmp_path/'whole.jsonl')('The weather?', TEXT)
+    assert a.answer==['ONE', len(TEXT)]
+    for n in range(1, len(a.trajectory)):
+        t = Script(steps, tools=True)
+        b = RLM.resume(cut(a.log, n, tmp_path/f'{n}.jsonl'), model=t.root, sub_model=t.sub)
+        assert (b.answer,b.status,b.usage.calls)==(a.answer,'answer',a.usage.calls), n
+        assert t.root.asked==s.root.asked[len(s.root.asked)-len(t.root.asked):], n
+        had = a.trajectory[:n]
+        assert len(t.asked)==4-sum(isinstance(o,RootReplied) for o in had) and len(t.prompts)==1-sum(isinstance(o,SubReplied) for o in had)
+
+def test_time_goes_on_where_it_stopped(tmp_path):
+    "What was used of max_time is used; a higher one goes on"
+    s = Script([py('a = llm_query("one")'), py('b = llm_query("two")'), py('c = llm_query("three")'), py('if "c" not in globals(): c = llm_query("three")\nprint(c)'), 'FINAL_VAR("c")'])
+    s.sub.delay = .8
+    a = RLM(s.root, s.sub, isolation='none', log=tmp_path/'a.jsonl', max_time=2)('Who?', TEXT)
+    assert a.status=='budget' and 'max_time' in a.error
+    n = len(s.prompts)
+    assert RLM.resume(a.log, model=s.root, sub_model=s.sub).status=='budget' and len(s.prompts)==n
+    b = RLM.resume(a.log, model=s.root, sub_model=s.sub, max_time=60)
+    assert (b.answer,b.status)==('THREE','answer') and 2.4<b.seconds<20 and s.prompts.count('one')==s.prompts.count('two')==1
+    p = cut(a.log, next(i for i,o in enumerate(a.trajectory) if isinstance(o,SubReplied))+1, tmp_path/'cut.jsonl')
+    t = Script([None, py('import time\ntime.sleep(30)')])
+    b = RLM.resume(p, model=t.root, sub_model=t.sub, max_time=3)
+    assert b.status=='budget' and 2.5<b.seconds<15
+
+def test_an_interrupted_run_goes_on(tmp_path):
+    "Ctrl-C while sub-calls are in flight"
+    s = Script([py('a = llm_query_batched([f"q{i}" for i in range(20)])'), 'FINAL_VAR("a")'])
+    s.sub.delay,s.sub.max_concurrency = .1,4
+    rlm = RLM(s.root, s.sub, isolation='auto', log=tmp_path/'a.jsonl')
+    run = rlm.run('Who?', TEXT)
+    with run.sh:
+        for ev in run.play():
+            if isinstance(ev,SubReplied) and ev.id>=6 and not ev.error: run.stop()
+    assert run.result().status=='interrupted'
+    done = [o.prompt for o in run.events if isinstance(o,SubReplied) and not o.error]
+    t = Script([None, 'FINAL_VAR("a")'])
+    b = RLM.resume(tmp_path/'a.jsonl', model=t.root, sub_model=t.sub)
+    assert b.answer==[f'Q{i}' for i in range(20)] and not set(done)&set(t.prompts) and len(t.prompts)==20-len(done)
