@@ -366,4 +366,5 @@ def test_the_log_and_the_wire_take_linear_time():
     ss = {f'secret-{i:04}':'A_KEY' for i in range(50)}
     for f,make in ((lambda s: redact(s, ss), lambda n: 'secret-'*(n//7)), (lambda s: redact(s, ss), lambda n: 'secret-0007'*(n//11)), (lambda s: from_json(to_json(CodeRan(text=s))), lambda n: '\ud800"\\\n'*(n//4)),
         (lambda v: unpack(json.loads(json.dumps(pack(v)))), lambda n: [str(i) for i in range(n//8)]), (lambda d: receive(d, room=1<<12), lambda n: b''.join(frame({})*(n//10))), (lambda d: receive(d, [100]*10_000, room=1<<12), lambda n: frame({}, [b'a'*n])[0]+b'a'*n),
+        (lambda d: receive(d, [100]*10_000, room=1<<12), lambda n: b''.join(frame({}, [b'a'*9]*(n//10)))),
         (lambda us: sum(us, Usage()), lambda n: [Usage(1)]*(n//10))): check_linear(f, make)
