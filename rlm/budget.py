@@ -66,6 +66,8 @@ class Budget:
             if not ok: raise ValueError(f'{f.name} must be a {"whole " if whole else ""}number above 0, not {v!r}')
 
 # %% ../nbs/01_budget.ipynb #4a359dd1
+def _amount(v, digits=6): return 'an unknown part' if v==float('inf') else f'{v:,.{digits}g}'
+
 class BudgetSpent(Exception):
     "A call was not made because a limit of the budget would have been passed"
     def __init__(self,
@@ -75,7 +77,7 @@ class BudgetSpent(Exception):
     ):
         store_attr()
         unit = dict(max_calls='calls', max_tokens='tokens', max_cost='dollars', max_time='seconds')[limit]
-        super().__init__(f'the budget is spent: {used:,.6g} of {most:,.6g} {unit} used or in flight ({limit})')
+        super().__init__(f'the budget is spent: {_amount(used)} of {most:,.6g} {unit} used or in flight ({limit})')
 
 # %% ../nbs/01_budget.ipynb #85585ec4
 class Ledger:
@@ -180,5 +182,5 @@ def warning(self:Ledger, at:float=.8)->str|None: # The message, or `None` if the
         new = {k:(v,most) for k,v in self._used(Usage()).items() if (most:=getattr(self.budget,k)) and v>=at*most and k not in self.told}
         self.told.update(new)
     if not new: return None
-    parts = ', '.join(f'{v:,.4g} of {most:,.4g} {k[4:]}' for k,(v,most) in new.items())
+    parts = ', '.join(f'{_amount(v, 4)} of {most:,.4g} {k[4:]}' for k,(v,most) in new.items())
     return f'Budget: {parts} used. Finish soon: answer from what you have found.'

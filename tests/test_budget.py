@@ -75,3 +75,9 @@ def test_left():
     l = Ledger(Budget(max_calls=3))
     l.reserve(Usage(1))
     assert l.left()==dict(max_calls=2)
+
+def test_what_is_not_known_is_called_so():
+    l = Ledger(Budget(max_cost=1))
+    l.settle(l.reserve(Usage(1, cost=.1)), Usage(1, cost=None))
+    assert 'an unknown part of 1 cost' in l.warning()
+    with pytest.raises(BudgetSpent, match='an unknown part of 1 dollars used or in flight'): l.reserve(Usage(1, cost=.1))
