@@ -93,6 +93,7 @@ class FakeServer:
         self.script = script if callable(script) else list(script)
         self.key,self.repeat,self.models,self.idle = key,repeat,models,idle # With a `key`, any other one gets a 401; a connection without requests is closed after `idle` seconds
         self.requests,self.peak,self.errors = [],0,[] # `peak`: most requests open at once; `errors`: exceptions of a script function
+        self.given = [] # The `usage` of each reply that was sent whole
         self._open,self._lock,self._closed = 0,threading.Lock(),threading.Event()
         self._srv = _Server(('127.0.0.1',0), _Handler)
         self._srv.fake = self
@@ -171,8 +172,9 @@ class _Handler(BaseHTTPRequestHandler):
             return self.drop(o.reset)
         if isinstance(o,Drip): return self.drip(f, o)
         if isinstance(o,Fault): return self.send(o.status, _error(o.status, f'fault {o.status}') if o.body is None else o.body, o.headers, o.content_type)
-        if req.body.get('stream'): return self.stream(req, o)
+        if req.body.get('stream'): return self.stream(f, req, o)
         self.send(200, completion(req, o))
+        f.given.append(_usage(req, o))
 
     def head(self, status, content_type, n, headers=()):
         self.send_response(status)
@@ -203,7 +205,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not reset: self.connection.shutdown(socket.SHUT_RDWR)
         self.connection.close()
 
-    def stream(self, req, o):
+    def stream(self, f, req, o):
         "Server-sent events"
         self.send_response(200)
         self.send_header('Content-Type', 'text/event-stream')
@@ -212,10 +214,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         for i,d in enumerate(chunks(req, o)):
             if o.cut is not None and i>=o.cut: return self.drop(not o.cut_clean)
-            if o.pace: self.server.fake._closed.wait(o.pace)
+            if o.pace: f._closed.wait(o.pace)
             self.wfile.write(b'data: '+json.dumps(d).encode()+b'\n\n')
             self.wfile.flush()
         self.wfile.write(b'data: [DONE]\n\n')
+        f.given.append(_usage(req, o))
 
 def _usage(req, o):
     "The `usage` of a reply"

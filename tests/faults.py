@@ -1,0 +1,514 @@
+"""Faults, each put into a real run: the real loop, the confined shell, HTTP to a server on the loopback.
+
+A row of the table is a function that makes a run with one fault in it and returns its `Answer`:
+
+    @row('500 twice', 'Asks again, after a pause that grows.', ways=WAYS)
+    def server_errors(w): return w.ask([Fault(500), Fault(500), LOOK], DONE)
+
+`w` is a `World`: a folder of its own, a way to the provider and a kind of shell. After the row `World.settle` looks at what
+every row must leave behind: nothing but the log, and a bill that is the sum of the usages of the replies that arrived whole.
+`tools/faults.py` writes the table, `test_faults.py` runs a test for each row.
+
+Faults that end the host itself (Ctrl-C, SIGKILL) are put into a process of its own, forked from a `Nursery`, or a Jupyter kernel.
+"""
+import asyncio,functools,gc,json,os,shutil,signal,socket,subprocess,sys,tempfile,threading,time
+from collections import Counter
+from dataclasses import dataclass,field,replace
+from pathlib import Path
+from unittest import mock
+from fakeserver import Drip,Drop,FakeServer,Fault,HTML,Hang,Reply,code,tool
+
+HERE = Path(__file__).parent
+QUESTION,RIGHT = 'What fell on day 2?','hail'
+TEXT = 'Day 1: fog.\nDay 2: hail.\nDay 3: sun.'
+LOOK = code('lines = context.splitlines()\nprint(lines[1])')
+DONE = code('FINAL(context.splitlines()[1].split()[-1].strip("."))')
+ROOT,SUB = (dict(prompt_tokens=p, completion_tokens=c, total_tokens=p+c) for p,c in ((100,10),(20,5)))  # what each reply is said to have taken
+WAYS = 'direct','litellm'
+ROWS = {}
+
+@dataclass
+class Row:
+    "One fault"
+    fault:str # Its name
+    does:str # What rlm does about it
+    f:object # The function
+    ends:str='answer' # How the run ends
+    ways:tuple=('direct',) # To the provider
+    shells:tuple=('auto',) # Kinds of shell
+    seconds:float=20 # How long it may take at most, on a machine that is busy with other things
+
+def row(fault, does, ends='answer', **kw):
+    "Put a function into the table"
+    def put(f):
+        ROWS[f.__name__] = Row(fault, does, f, ends, **kw)
+        return f
+    return put
+
+# What the provider says
+
+@dataclass
+class Press:
+    "Something that happens `after` seconds from when the reply is asked for"
+    reply:object
+    after:float=.2
+
+class Talk:
+    "The replies of the root by its steps (a list: one try after the other), of the sub-model by its prompt, and the last word"
+    def __init__(self, *root, sub=str.upper, last=RIGHT): self.root,self.sub,self.last,self.lock = [list(o) if isinstance(o,list) else o for o in root],sub,last,threading.Lock()
+    def __call__(self, req):
+        if req.messages[0]['role']!='system': return _costs(self.sub(req.prompt), SUB)
+        from rlm.prompts import FINAL_PROMPT
+        if FINAL_PROMPT in req.prompt: return _costs(self.last, ROOT)
+        o = self.root[min(sum(m['role']=='assistant' for m in req.messages), len(self.root)-1)]
+        with self.lock: return _costs(o if not isinstance(o,list) else o.pop(0) if len(o)>1 else o[0], ROOT)
+
+def _costs(o, usage):
+    "A reply with a usage that is the same whatever it says"
+    if isinstance(o, Press): return replace(o, reply=_costs(o.reply, usage))
+    if isinstance(o, str): o = Reply(o)
+    return replace(o, usage=usage) if isinstance(o, Reply) and o.usage is True else o
+
+class Server(FakeServer):
+    "Gives the replies of a `Talk`"
+    def __init__(self, talk, press=None):
+        self.press = press
+        super().__init__(talk)
+
+    def take(self, req):
+        o = super().take(req)
+        if not isinstance(o, Press): return o
+        threading.Timer(o.after, self.press).start()
+        return o.reply
+
+    def paid(self):
+        "Calls, tokens in and tokens out of the replies that were sent whole"
+        self.close()
+        end = time.monotonic()+5
+        while self._open and time.monotonic()<end: time.sleep(.01)
+        return [len(self.given), *[sum((o or {}).get(k,0) for o in self.given) for k in ('prompt_tokens','completion_tokens')]]
+
+# What is left behind
+
+def _stat(pid):
+    "Parent and state of a process"
+    try: s = Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()
+    except OSError: return 0,''
+    return int(s[1]),s[0]
+
+def family(pid)->list:
+    "The processes below a process, zombies too"
+    parents = {int(p):_stat(p)[0] for p in os.listdir('/proc') if p.isdigit()}
+    def below(p): return [o for k in [c for c,q in parents.items() if q==p] for o in (k,*below(k))]
+    return below(pid)
+
+def left(folder=None)->dict:
+    "What this process holds: processes, threads, descriptors, calls in flight; and files in a folder"
+    from rlm import lm
+    running = lm._thread is not None and lm._thread.is_alive()
+    pools = 'asyncio_','ThreadPoolExecutor','QueueFeeder'
+    return dict(processes=len(family(os.getpid())), threads=sum(not t.name.startswith(pools) for t in threading.enumerate()), fds=len(os.listdir('/proc/self/fd')),
+        calls=len([t for t in asyncio.all_tasks(lm._loop) if 'LM.' in t.get_coro().__qualname__ or 'SubCalls.' in t.get_coro().__qualname__]) if running else 0,
+        files=sorted(str(p.relative_to(folder)) for p in Path(folder).rglob('*') if p.is_file()) if folder else [])
+
+async def _let_go():
+    "Close the connections that are kept for the next call"
+    from rlm.direct import close_session
+    await close_session()
+    if m:=sys.modules.get('litellm'):
+        await m.close_litellm_async_clients()
+        m.in_memory_llm_clients_cache.flush_cache()
+
+def more(before, folder=None, seconds=5)->dict:
+    "What there is more of than before, after some time to settle"
+    from rlm import lm
+    end = time.monotonic()+seconds
+    while True:
+        now = left(folder)
+        if now['calls']<=before['calls'] and lm._thread and lm._thread.is_alive(): lm.submit(_let_go()).result(5)
+        res = {k:[v,now[k]] for k,v in before.items() if (set(now[k])-set(v) if isinstance(v,list) else now[k]>v)}
+        if not res or time.monotonic()>end: return res
+        time.sleep(.05)
+
+# A world for a row
+
+class World:
+    "Where a row happens"
+    def __init__(self, folder, way='direct', shell='auto', nursery=None, kernel=None):
+        self.folder,self.way,self.shell,self.nursery,self.kernel = Path(folder),way,shell,nursery,kernel
+        self.log,self.servers,self.own = self.folder/'run.jsonl',[],{'run.jsonl','result.json'}
+
+    def serve(self, *root, press=None, **kw):
+        "A server; every row gets a new one"
+        self.servers.append(s:=Server(Talk(*root, **kw), press))
+        return s
+
+    def rlm(self, **kw):
+        from rlm import RLM
+        kw = dict(dict(base_url=self.servers[-1].url if self.servers else None, isolation=self.shell, log=self.log, max_wait=.1, direct=self.way=='direct', cell_timeout=30), **kw)
+        return RLM('openai/fake', **kw)
+
+    def ask(self, *root, sub=str.upper, last=RIGHT, context=TEXT, **kw):
+        "Serve replies, and run"
+        self.serve(*root, sub=sub, last=last)
+        return self.rlm(**kw)(QUESTION, context)
+
+    def close(self):
+        for s in self.servers: s.close()
+
+def told(a)->dict:
+    "An answer in a few plain words"
+    u = a.usage
+    return dict(status=a.status, answer=a.answer if isinstance(a.answer,(str,type(None))) else repr(a.answer), error=a.error, steps=a.steps, paid=[u.calls,u.prompt_tokens,u.completion_tokens])
+
+def check(w, a):
+    "What holds for every row"
+    from rlm.events import RunEnded,read_log
+    from rlm.core import Answer
+    t = told(a) if isinstance(a, Answer) else a
+    assert t['status']!='answer' or t['answer']==RIGHT, t
+    given = [sum(o) for o in zip(*[s.paid() for s in w.servers])] if w.servers else [0,0,0]
+    known = all(o is not None for s in w.servers for o in s.given)
+    assert t['paid']==given if known else t['paid'][0]==given[0], (t, given)
+    if w.log and w.log.exists() and not t.get('log_cut'):
+        e = read_log(w.log)[-1]
+        assert isinstance(e, RunEnded) and (e.status,e.error)==(t['status'],t['error']) and [e.usage[k] for k in ('calls','prompt_tokens','completion_tokens')]==t['paid'], (e, t)
+        assert e.answer==t['answer'], (e, t)
+    return t, known
+
+@functools.cache
+def warm(way):
+    "One run without a fault, after which the process has what it keeps from run to run"
+    with tempfile.TemporaryDirectory() as d:
+        w = World(d, way)
+        try: assert w.ask(LOOK, DONE, stream=True).ok and w.ask(LOOK, DONE).ok
+        finally: w.close()
+
+def play(row, world)->str: # The end of its line in the table
+    "Run a row in a world, and check what holds for all; how it ended, and what it counted"
+    from rlm.sandbox import fork_server
+    warm(world.way)
+    fork_server()
+    before = left(world.folder)
+    old,tempfile.tempdir = tempfile.tempdir,str(world.folder)
+    start = time.monotonic()
+    try:
+        a = row.f(world)
+        took = time.monotonic()-start
+        t,known = check(world, a)
+    finally:
+        tempfile.tempdir = old
+        world.close()
+    assert t['status']==row.ends, t
+    assert took<row.seconds, took
+    before['files'] += sorted(world.own)
+    extra = more(before, world.folder)
+    assert not extra, extra
+    n,p,c = t['paid']
+    return f'{t["status"]} | {n} call{"s"*(n!=1)}, {f"{p+c:,} tokens" if known else "tokens estimated"}'
+
+# The provider
+
+def shown(w, i=-1): return w.servers[-1].requests[i].prompt
+
+@row('429 twice, with `Retry-After`', 'Waits as long as it is told, and asks again.', ways=WAYS)
+def rate_limit(w):
+    s = w.serve([*[Fault(429, headers={'Retry-After':'0.3'})]*2, LOOK], DONE)
+    a = w.rlm()(QUESTION, TEXT)
+    gaps = [y.t-x.t for x,y in zip(s.requests, s.requests[1:])]
+    assert len(s.requests)==4 and min(gaps[:2])>=.28 and 'Trying again' in str(a.trajectory)
+    return a
+
+@row('429 that asks for an hour', 'Does not wait that long: the run ends, and says what was asked for.', 'error', ways=WAYS)
+def rate_limit_long(w):
+    a = w.ask(LOOK, Fault(429, headers={'Retry-After':'3600'}))
+    assert '3600' in a.error and a.found
+    return a
+
+@row('500 twice', 'Asks again, after a pause that grows.', ways=WAYS)
+def server_error(w): return w.ask([Fault(500), Fault(500), LOOK], DONE)
+
+@row('500 for ever', 'Gives up after `retries` tries; what was found so far is in the `Answer`.', 'error', ways=WAYS)
+def server_down(w):
+    a = w.ask(LOOK, Fault(503), retries=2)
+    assert len(w.servers[-1].requests)==4 and 'hail' in a.found
+    return a
+
+@row('The connection is reset', 'Asks again.', ways=WAYS)
+def reset(w): return w.ask([Drop(), LOOK], DONE)
+
+@row('The connection drops in the middle of a reply', 'Asks again; half a reply is never used.', ways=WAYS)
+def drop_body(w): return w.ask([Drop(after=300), Drop(after=300, reset=False), LOOK], DONE)
+
+@row('The connection drops in the middle of a stream', 'Takes back what it had shown, and asks again.', ways=WAYS)
+def drop_stream(w):
+    a = w.ask([replace(LOOK, cut=4), replace(LOOK, cut=4, cut_clean=True), LOOK], DONE, stream=True)
+    assert len(w.servers[-1].requests)==4
+    return a
+
+@row('A provider that hangs, once', 'Gives the call up at its time-out, and asks again.', ways=WAYS)
+def hang(w): return w.ask([Hang(), LOOK], DONE, timeout=1)
+
+@row('A provider that hangs for good', 'Gives up after `retries` time-outs.', 'error', ways=WAYS)
+def hang_for_good(w):
+    a = w.ask(LOOK, Hang(), timeout=.5, retries=1)
+    assert 'timeout' in a.error and len(w.servers[-1].requests)==3
+    return a
+
+@row('A provider that hangs, and `max_time`', 'Ends when the time of the run is up.', 'budget', ways=WAYS)
+def hang_max_time(w): return w.ask(LOOK, Hang(), max_time=2)
+
+@row('A reply that comes byte by byte and never ends', 'Counts the time-out from the first byte to the last: gives up, and asks again.', ways=WAYS)
+def drip(w): return w.ask([Drip(), LOOK], DONE, timeout=1)
+
+@row('A web page instead of a reply, once', 'Asks again.', ways=WAYS)
+def html_once(w): return w.ask([HTML, LOOK], DONE)
+
+@row('A web page instead of every reply', 'Ends, and says to check `base_url`.', 'error', ways=WAYS)
+def html(w):
+    a = w.ask(HTML, retries=1)
+    assert 'base_url' in a.error
+    return a
+
+@row('JSON that is cut off', 'Asks again.', ways=WAYS)
+def cut_json(w): return w.ask([Fault(200, '{"choices": [{"mess', content_type='application/json'), LOOK], DONE)
+
+@row('JSON that is no reply', 'Asks again.', ways=WAYS)
+def odd_json(w): return w.ask([Fault(200, [1,2]), Fault(200, {'choices':[]}), LOOK], DONE)
+
+@row('A reply sent as `text/plain`', 'Reads it all the same.', ways=WAYS)
+def content_type(w):
+    body = dict(id='1', object='chat.completion', created=1, model='fake', choices=[dict(index=0, finish_reason='stop', message=dict(role='assistant', content=DONE.content))], usage=ROOT)
+    w.serve(Fault(200, json.dumps(body), content_type='text/plain'))
+    w.servers[-1].given.append(ROOT)
+    return w.rlm()(QUESTION, TEXT)
+
+@row('A reply without `usage`', 'Estimates the tokens, and calls the cost unknown.', ways=WAYS)
+def no_usage(w):
+    a = w.ask(replace(LOOK, usage=None), replace(DONE, usage=None))
+    assert a.usage.cost is None and a.usage.prompt_tokens>0 and a.usage.completion_tokens>0
+    return a
+
+@row('A reply of 10 MB', 'Reads it, and lets no more of it into what the model reads than fits.', ways=WAYS)
+def huge_reply(w): return w.ask(code('r = llm_query("much")\nprint(r)'), DONE, sub=lambda p: 'x'*10_000_000)
+
+@row('A name that no server has', 'Asks again, then ends and names the host.', 'error')
+def dns(w):
+    def unknown(host, *args, **kw): raise socket.gaierror(-2, 'Name or service not known')
+    with mock.patch.object(socket, 'getaddrinfo', unknown), mock.patch.dict(os.environ, RLM_OFFLINE='0'):
+        a = w.rlm(base_url='http://no-such-host.invalid:1/v1', api_key='none', retries=1)(QUESTION, TEXT)
+    assert 'no-such-host.invalid: [Errno -2] Name or service not known' in a.error
+    return a
+
+# The model
+
+@row('Tool arguments that are no JSON', 'Tells the model, which asks again.', ways=WAYS)
+def bad_arguments(w):
+    a = w.ask(Reply('', [('run_repl','{"code": "pri')]), Reply('', [('run_repl','{"code": 3}')]), tool(code=LOOK.content.split('```')[1][5:]), tool(code=DONE.content.split('```')[1][5:]), mode='tools')
+    assert [m['role'] for m in w.servers[-1].requests[-1].messages].count('tool')==3
+    return a
+
+@row('A call of a tool that there is not', 'Tells the model which tools there are.', ways=WAYS)
+def unknown_tool(w):
+    a = w.ask(tool('browse', url='x'), tool(code='FINAL(context.splitlines()[1][7:11])'), mode='tools')
+    assert "no tool 'browse'" in shown(w)
+    return a
+
+@row('Empty replies', 'Tells the model.', ways=WAYS)
+def empty(w): return w.ask('', Reply(None), DONE)
+
+@row('Nothing but empty replies', 'After four in a row asks once for the best answer, and says so.', 'fallback', ways=WAYS)
+def always_empty(w): return w.ask('')
+
+@row('`finish_reason=length`', 'Does not run half a program; tells the model that its reply was cut.', ways=WAYS)
+def cut_reply(w):
+    a = w.ask(Reply('```repl\nimport os\nprint("half', finish_reason='length'), DONE)
+    assert 'half' not in (a.found or '')
+    return a
+
+@row('A model that writes the same code again and again', 'Tells the model; after four times asks once for the best answer.', 'fallback')
+def same_code(w): return w.ask(LOOK)
+
+@row('A sub-call that fails', 'Raises in the cell; the model reads why.', ways=WAYS)
+def sub_call_fails(w):
+    a = w.ask(code('r = llm_query("x")'), DONE, sub=lambda p: Fault(400))
+    assert 'fault 400' in shown(w) and 'RuntimeError' in shown(w)
+    return a
+
+@row('One bad prompt among 64', 'Costs only its own place in the list.', ways=WAYS)
+def one_of_64(w):
+    return w.ask(code('r = llm_query_batched([f"q{i}" for i in range(64)])\nprint(r[17])\nok = sum(o==f"Q{i}" for i,o in enumerate(r))'), code('FINAL("hail" if ok==63 and "[llm_query failed" in r[17] else ok)'),
+        sub=lambda p: Fault(400) if p=='q17' else p.upper())
+
+@row('64 sub-calls, a 429 or a reset for every third', 'Asks those again; the list comes back whole and in order.', ways=WAYS)
+def flaky_64(w):
+    seen = Counter()
+    def sub(p):
+        seen[p] += 1
+        return (Drop() if int(p[1:])%2 else Fault(429, headers={'Retry-After':'0.1'})) if int(p[1:])%3==0 and seen[p]==1 else p.upper()
+    return w.ask(code('r = llm_query_batched([f"q{i}" for i in range(64)])\nFINAL("hail" if r==[f"Q{i}" for i in range(64)] and context else r)'), sub=sub)
+
+# The code
+
+def timed(fault, does, name, src, **kw):
+    "A row of a cell that does not end by itself"
+    @row(fault, does, **kw)
+    def f(w):
+        a = w.ask(code('kept = 1'), code(src), DONE, cell_timeout=1)
+        ran = [o.result for o in a.trajectory if type(o).__name__=='CodeRan']
+        assert ran[1]['status']==('lost' if 'restarted' in does else 'timeout') and '1 second' in shown(w), shown(w)
+        if 'restarted' in does: assert 'kept' in shown(w)
+        return a
+    f.__name__ = name
+    ROWS[name] = ROWS.pop('f')
+
+KEPT,LOST = 'Interrupts it at the time-out; the variables are kept.','Ends the child, which did not react; the shell is restarted with the context in it, and the model is told which variables it lost.'
+timed('An endless loop', KEPT, 'endless_loop', 'while True: pass')
+timed('A sleep', KEPT, 'sleep', 'import time\ntime.sleep(3600)')
+timed('A regular expression that never ends', KEPT, 'regex', 'import re\nre.match("(a+)+$", "a"*40+"b")')
+timed('A loop in C that ignores signals', LOST, 'c_loop', 'from collections import deque\nfrom itertools import repeat\ndeque(repeat(0), maxlen=0)')
+timed('Code that swallows `KeyboardInterrupt`', LOST, 'swallows', 'import time\nwhile True:\n    try: time.sleep(9)\n    except BaseException: pass')
+timed('A flood of printed lines', KEPT, 'print_flood', 'while True: print("x"*1000)')
+
+@row('A thread pool with 1,000 pending calls when the time is up', 'Cancels those in flight, asks none of the others, and ends.', 'budget')
+def pending_calls(w):
+    a = w.ask(code('from concurrent.futures import ThreadPoolExecutor as T\nwith T(50) as ex: r = list(ex.map(llm_query, [f"q{i}" for i in range(1000)]))'), sub=lambda p: Hang(), max_time=2.5)
+    assert len(w.servers[-1].requests)<=34 # two of the root, and 32 at once
+    return a
+
+@row('An allocation of 4 GB', 'Stops at the limit of the child; the model reads `MemoryError`.')
+def memory(w):
+    a = w.ask(code('x = bytearray(4<<30)'), DONE)
+    assert 'MemoryError' in shown(w)
+    return a
+
+@row('A fork bomb', 'No process is started; the model reads why.')
+def fork_bomb(w):
+    a = w.ask(code('import os\nwhile True: os.fork()'), DONE)
+    assert 'Error' in shown(w)
+    return a
+
+@row('A `repr` of 1 GB', 'Shows the model its two ends, or that the memory was used up.')
+def huge_repr(w): return w.ask(code('class Big:\n    def __repr__(self): return "x"*10**9\nBig()'), DONE)
+
+@row('`os._exit(0)` in a cell', 'Restarts the shell with the context in it, and tells the model what it lost.')
+def exit_now(w):
+    a = w.ask(code('kept = 1'), code('import os\nos._exit(0)'), DONE)
+    assert 'kept' in shown(w) and 'exit code 0' in shown(w)
+    return a
+
+@row('`sys.exit()` in a cell', 'Ends the cell and no more.', shells=('auto','none'))
+def sys_exit(w): return w.ask(code('import sys\nkept = 1\nsys.exit(3)'), code('FINAL("hail" if kept and context else "")'))
+
+def _kill_shell(deep): 
+    "Kill the child, or the fork server"
+    for p in family(os.getpid()):
+        server = _stat(p)[0]==os.getpid()
+        if server!=deep: os.kill(p, signal.SIGKILL)
+
+@row('The child is killed', 'Restarts the shell with the context in it, and tells the model what it lost.')
+def child_killed(w):
+    a = w.ask(code('kept = 1'), code('llm_query("now")\nwhile True: pass'), DONE, sub=lambda p: _kill_shell(True) or 'ok', cell_timeout=30)
+    assert 'kept' in shown(w)
+    return a
+
+@row('The fork server is killed', 'Starts another one, and restarts the shell.')
+def server_killed(w):
+    a = w.ask(code('kept = 1'), code('llm_query("now")\nwhile True: pass'), DONE, sub=lambda p: _kill_shell(False) or 'ok', cell_timeout=30)
+    assert 'kept' in shown(w)
+    return a
+
+@row('A cell closes all file descriptors', 'Restarts the shell with the context in it, and tells the model.')
+def closes_fds(w): return w.ask(code('import os\nos.closerange(0, 1024)\nprint(1)'), DONE)
+
+@row('A cell deletes `context`', 'The variable is gone, as the model asked; the code that reads it fails, and the model reads why.')
+def deletes_context(w):
+    a = w.ask(code('text = context\ndel context'), code('context'), code('FINAL(text.splitlines()[1][7:11])'))
+    assert 'NameError' in shown(w)
+    return a
+
+@row('A cell rebinds `FINAL` and `llm_query`', '`FINAL` is there again in the next cell; other names are the model\'s to use.')
+def rebinds(w): return w.ask(code('def FINAL(x): return 0\nFINAL_VAR = llm_query = None\ncontext'), code('FINAL("hail" if llm_query is None else "")'))
+
+@row('A cell raises', 'The variables it had assigned are kept; the model reads the traceback.', shells=('auto','none'))
+def raises(w):
+    a = w.ask(code('kept = context.splitlines()\nprint("seen")\n1/0'), code('FINAL(kept[1][7:11])'))
+    assert 'ZeroDivisionError' in shown(w) and 'seen' in shown(w)
+    return a
+
+# The user's own code
+
+def _broken(x:int)->int:
+    "Does not work"
+    raise KeyError(x)
+
+@row('A tool of the user\'s raises', 'Tells the model what it raised.')
+def tool_raises(w):
+    a = w.ask(tool('_broken', x=1), tool(code=DONE.content.split('```')[1][5:]), mode='tools', tools=[_broken])
+    assert 'KeyError' in shown(w)
+    return a
+
+@row('A tool of the user\'s hangs, and `max_time`', 'Ends when the time of the run is up; the tool\'s thread, which cannot be stopped, is left to itself.', 'budget')
+def tool_hangs(w):
+    done = threading.Event()
+    def wait(x:int)->int:
+        "Waits"
+        done.wait(60)
+    try: return w.ask(tool('wait', x=1), DONE, mode='tools', tools=[wait], max_time=2)
+    finally: done.set()
+
+@row('The reader of the events raises', 'The error is the reader\'s; the run is closed, and its log says so.', 'interrupted')
+def reader_raises(w):
+    from rlm.events import CodeRan,read_log
+    from rlm.core import answer_of
+    w.serve(LOOK, DONE)
+    try:
+        for ev in w.rlm().events(QUESTION, TEXT):
+            if isinstance(ev, CodeRan): raise ValueError('the reader')
+    except ValueError as e: assert str(e)=='the reader'
+    ev = None
+    gc.collect()
+    return answer_of(read_log(w.log))
+
+@row('The clock of the computer jumps', 'Nothing: time is counted by a clock that cannot be set.')
+def clock_jumps(w):
+    with mock.patch.object(time, 'time', lambda: 0.): return w.ask([Fault(429, headers={'Retry-After':'0.2'}), LOOK], DONE, max_time=100)
+
+# The log
+
+@row('The log is deleted, with its folder, while the run goes on', 'Goes on; the file is gone when the run ends.')
+def log_deleted(w):
+    log = w.folder/'logs'/'run.jsonl'
+    def sub(p):
+        shutil.rmtree(log.parent)
+        return 'ok'
+    w.log = log
+    return w.ask(code('print(llm_query("now"))'), DONE, sub=sub)
+
+@row('Two runs on one log', 'The second is refused before it asks anything; the first goes on.')
+def two_runs(w):
+    from rlm.events import LogError
+    refused = []
+    def sub(p):
+        try: w.rlm()(QUESTION, TEXT)
+        except LogError as e: refused.append(str(e))
+        return 'ok'
+    a = w.ask(code('print(llm_query("now"))'), DONE, sub=sub)
+    assert 'being written by another run' in refused[0]
+    return a
+
+@row('The context is gone, or another one, when a run is resumed', 'Is refused, with the place it was looked for in; given again, the run goes on.')
+def context_gone(w):
+    from rlm import RLM
+    from rlm.context import ContextError
+    p = w.folder/'context.txt'
+    p.write_text(TEXT)
+    w.ask([LOOK], context=p, max_steps=1, last=Fault(400))
+    for change in (p.unlink, lambda: p.write_text(TEXT+'!')):
+        change()
+        try: RLM.resume(w.log, max_steps=5)
+        except ContextError as e: assert 'context.txt' in str(e)
+        else: raise AssertionError('it went on with another context')
+    p.unlink()
+    w.serve(LOOK, DONE)
+    return RLM.resume(w.log, context=TEXT, max_steps=5, base_url=w.servers[-1].url)
