@@ -6,7 +6,7 @@
 __all__ = ['CacheError', 'Cache', 'request_key', 'open_cache']
 
 # %% ../nbs/02c_cache.ipynb #94aa7cbe
-import hashlib,json,os,sqlite3,threading,time,warnings
+import hashlib,json,os,sqlite3,threading,time,warnings,weakref
 from pathlib import Path
 from fastcore.basics import patch
 
@@ -33,6 +33,10 @@ def _usual_path()->Path:
 # %% ../nbs/02c_cache.ipynb #839e92ea
 _inherited = []
 
+def _close(con, pid):
+    "Close a connection of this process"
+    if pid==os.getpid(): con.close()
+
 @patch
 def _open(self:Cache):
     "Connect to the file; make it first if it is not there"
@@ -40,6 +44,7 @@ def _open(self:Cache):
     self.path.parent.mkdir(parents=True, exist_ok=True)
     os.close(os.open(self.path, os.O_RDWR|os.O_CREAT, 0o600))
     self.con,self.pid = sqlite3.connect(self.path, timeout=self.wait, isolation_level=None, check_same_thread=False),os.getpid()
+    weakref.finalize(self, _close, self.con, self.pid)
     if self._ask('PRAGMA application_id')!=_OURS: self._make()
     self._ask('PRAGMA synchronous=NORMAL')
     self._ask('SELECT count(*) FROM (SELECT key FROM replies LIMIT 1)')
@@ -110,7 +115,7 @@ def clear(self:Cache):
 def close(self:Cache):
     "Close the file; it is opened again when it is needed"
     with self.lock:
-        if self.con is not None and self.pid==os.getpid(): self.con.close()
+        if self.con is not None: _close(self.con, self.pid)
         self.con = self.pid = None
 
 # %% ../nbs/02c_cache.ipynb #c58667c5

@@ -145,6 +145,12 @@ def est_tokens(text)->int:
     if isinstance(text, str): return -(-len(text)//4)
     return sum(est_tokens(str(m.get('content') or ''))+est_tokens(str(m.get('tool_calls') or ''))+4 for m in text)
 
+def _believed(u)->dict|None:
+    "A usage that says something: what a server counts is a whole number, not below 0"
+    if not isinstance(u, dict) or not isinstance(d:=u.get('prompt_tokens_details') or {}, dict): return None
+    ns = [u.get('prompt_tokens'), *(u.get(k) or 0 for k in ('completion_tokens','total_tokens')), d.get('cached_tokens') or 0]
+    return u if all(type(n) is int and n>=0 for n in ns) and (ns[0] or ns[2]) else None
+
 def _usage(u:dict|None, messages:list, message:dict)->Usage:
     "The usage of a response, estimated where it has none"
     if u is None: return Usage(1, est_tokens(messages), est_tokens([message]), cost=None)
@@ -201,8 +207,7 @@ def to_reply(response, messages:list, model:str='')->Reply:
     d = response if isinstance(response, dict) else response.model_dump()
     c = (d.get('choices') or [None])[0]
     if not c: raise LMError('bad_reply', f'{model}: the provider sent a response without choices: {str(d)[:200]}')
-    m,u = c.get('message') or {}, d.get('usage')
-    if not u or not u.get('total_tokens', u.get('prompt_tokens')): u = None
+    m,u = c.get('message') or {}, _believed(d.get('usage'))
     refusal = m.get('refusal') or (m.get('provider_specific_fields') or {}).get('refusal')
     text,thinking = _apart(_text(m.get('content')), _text(m.get('reasoning_content') or m.get('reasoning')))
     calls = _tool_calls(m.get('tool_calls'))
@@ -654,7 +659,7 @@ async def acomplete(self:LM,
             except LMError as ex: e = ex
         raise e
     if res.cached: return res
-    if not get_litellm.done and self._needs_litellm(res): await _in_thread(get_litellm)
+    if not get_litellm.done and self._own_cost(res) is NotImplemented: await _in_thread(get_litellm)
     res.usage.cost = self.cost(res)
     return res
 
@@ -665,27 +670,29 @@ def complete(self:LM, messages:list, tools:list|None=None, **kw)->Reply:
 
 # %% ../nbs/03_lm.ipynb #45e964e6
 @patch
-def _plain_cost(self:LM, reply:Reply)->float|None:
-    "What a reply that came without litellm costs, where that is a multiplication"
+def _own_cost(self:LM, reply:Reply):
+    "`cost`, or `NotImplemented` where that takes litellm"
+    u = reply.usage
+    if self.prices is not None: return (u.prompt_tokens*self.prices[0]+u.completion_tokens*self.prices[1])/1e6
+    if reply.estimated: return None
+    if not isinstance(reply.response, Response): return NotImplemented
     d = reply.response.model_dump()
-    return plain_cost(listed(d.get('model') or self.model.split('/')[-1]), d.get('usage') or {}, d.get('service_tier'))
+    entry = listed(d.get('model') or self.model.removeprefix('openai/'))
+    if None in (entry.get('input_cost_per_token'),entry.get('output_cost_per_token')): return None
+    c = plain_cost(entry, d['usage'], d.get('service_tier'))
+    return NotImplemented if c is None else c
 
-@patch
-def _needs_litellm(self:LM, reply:Reply)->bool:
-    "Whether it takes litellm to say what a reply costs"
-    if self.prices is not None or reply.estimated: return False
-    return not isinstance(reply.response, Response) or bool(listed(reply.response.model or '')) and self._plain_cost(reply) is None
-
+# %% ../nbs/03_lm.ipynb #36ee1f03
 @patch
 def cost(self:LM, reply:Reply)->float|None:
     "Dollars for a reply, or `None` if its price is not known"
-    u,direct = reply.usage,isinstance(reply.response, Response)
-    if self.prices is not None: return (u.prompt_tokens*self.prices[0]+u.completion_tokens*self.prices[1])/1e6
-    if reply.estimated: return None
-    if direct and not self._needs_litellm(reply): return self._plain_cost(reply)
-    try: res = get_litellm().completion_cost(completion_response=get_litellm().ModelResponse(**reply.response.model_dump()) if direct else reply.response, custom_llm_provider='openai' if direct else None)
+    c = self._own_cost(reply)
+    if c is not NotImplemented: return c
+    litellm,r,provider = get_litellm(),reply.response,None
+    if isinstance(r, Response): r,provider = litellm.ModelResponse(**r.model_dump()),'openai'
+    try: c = litellm.completion_cost(completion_response=r, custom_llm_provider=provider)
     except Exception: return None  # litellm raises a plain Exception for a model without a price
-    return res if res or self.per_token() is not None else None  # or says 0
+    return c or (None if self.per_token() is None else c)
 
 @patch
 def per_token(self:LM)->tuple|None:

@@ -494,6 +494,12 @@ def test_cost_is_litellms_figure(name, usage, way):
     r,_ = ask([fs.Reply('x', usage=usages[usage], model=name)], model='openai/some-name')
     assert r.usage.cost==_litellms_figure(r) and (r.usage.cost is None)==(name in ('claude-sonnet-4-5','nonesuch'))
 
+def test_listed_without_a_price(way):
+    import litellm
+    name = next(k for k,v in litellm.model_cost.items() if v.get('litellm_provider')=='openai' and v.get('mode')=='chat' and v.get('input_cost_per_token') is None)
+    r,_ = ask([fs.Reply('x', usage=usages['plain'])], model=f'openai/{name}')
+    assert r.usage.cost is None and LM(f'openai/{name}').per_token() is None
+
 def test_cost_at_another_tier(way):
     "A reply at a dearer tier is not priced at the usual one"
     def reply(r): return Fault(200, fs.completion(r, fs.Reply('x', usage=_tokens(1000,100), model='gpt-4o')) | dict(service_tier='priority'))
