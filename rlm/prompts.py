@@ -274,7 +274,7 @@ def parse_args(
     try: res = json.loads(args, strict=False)
     except (ValueError,RecursionError) as e:
         res = _literal(args)
-        if only and not isinstance(res,(dict,str)) and not args.lstrip().startswith('{'): res = args
+        if only and not isinstance(res,dict) and not args.lstrip().startswith(('{','"',"'")): res = args
         if res is None: raise ValueError(f'The arguments are not valid JSON ({str(e)[:100]}). Send them again, with quotes and line breaks inside strings escaped.') from None
     res = _twice(res, only)
     if only and not isinstance(res, dict): res = {only: res if isinstance(res,str) else args}

@@ -287,3 +287,18 @@ def test_where_litellm_lists_a_model_without_prices_its_calls_are_not_free():
         assert lm.complete([dict(role='user', content='x')]).usage.cost!=0
     free = [k for k,v in lists.items() if v.get('mode')=='chat' and v.get('input_cost_per_token')==v.get('output_cost_per_token')==0]
     assert free and LM(free[0]).per_token()==(0,0)
+
+# ## What a server says of its counts
+
+counts = st.one_of(st.integers(-5,50), st.none(), st.floats(), st.text(max_size=3), st.lists(st.integers(), max_size=1), st.booleans())
+stated = st.one_of(counts, st.dictionaries(st.sampled_from(['prompt_tokens','completion_tokens','total_tokens','prompt_tokens_details']), counts | st.dictionaries(st.just('cached_tokens'), counts)))
+
+@examples(200)
+@given(stated, st.booleans())
+def test_a_count_that_is_none_is_estimated(u, priced):
+    "A server that counts below zero, or in words, cannot lower the bill or break it"
+    lm = ScriptedLM([as_response('so', usage=u)], prices=(1,1) if priced else None)
+    l = Ledger(Budget(max_tokens=10_000, max_cost=1 if priced else None))
+    assert SubCalls(lm, l).llm_query('Who?').result(30)=='so'
+    u = l.usage
+    assert u.calls==1 and all(type(getattr(u,k)) is int and getattr(u,k)>=0 for k in (*COUNTS,'cached_tokens')) and (u.cost>=0 if priced else u.cost is None)
