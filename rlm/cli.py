@@ -11,10 +11,10 @@ __all__ = ['EXIT', 'BadInput', 'ask_parser', 'fetch_parser', 'doctor_parser', 't
 import argparse,contextlib,importlib.metadata,json,os,platform,re,shlex,signal,sys,time,traceback
 from dataclasses import dataclass,asdict
 from pathlib import Path
-from .budget import Budget,Usage
+from .budget import Budget,Usage,as_usage
 from .context import ContextError,decode,load_context,read_text,read_texts,source_of
 from .events import CodeRan,Noted,RunEnded,RunStarted,read_log
-from .view import ENDINGS,Console,as_text,as_usage,came_back,shorten,visible
+from .view import ENDINGS,Console,as_text,came_back,shorten,visible
 
 # %% ../nbs/16_cli.ipynb #8f914345
 EXIT = dict(answer=0, error=1, bad_input=2, fallback=3, steps=3, budget=4, interrupted=130)
@@ -77,6 +77,7 @@ def _run_options(g):
 
 def _output_options(g):
     g.add_argument('--log', metavar='PATH', help='write the run to this file as it happens, a JSON object a line; to a file of its own if PATH is a folder')
+    g.add_argument('--cache', action='store_true', default=None, help='keep replies on disk, for all runs to come: a request that was answered once is not paid for again')
     g.add_argument('--resume', metavar='LOG', help='go on with the run of this log, which was cut off; nothing that it paid for is asked again. Question and settings come from the log, and its files are read again; limits given here take the place of the old ones')
     g.add_argument('--json', action='store_true', help='print one JSON object: answer, status, usage, cost, steps, seconds, error, model')
     g.add_argument('-q', '--quiet', action='store_true', help='no progress')
@@ -176,7 +177,7 @@ def _check_ask(args):
     if args.api_key_env:
         kw['api_key'] = os.environ.get(args.api_key_env)
         if not kw['api_key']: raise BadInput(f'the environment variable {args.api_key_env} is not set')
-    kw |= {k:getattr(args,k) for k in ('model','sub_model','base_url','mode','search','isolation','log','timeout')}
+    kw |= {k:getattr(args,k) for k in ('model','sub_model','base_url','mode','search','isolation','log','timeout','cache')}
     kw['prices'] = tuple(args.prices) if args.prices else None
     return {k:v for k,v in kw.items() if v is not None}
 

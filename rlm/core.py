@@ -15,10 +15,10 @@ from pathlib import Path
 from fastcore.basics import patch,store_attr
 from .prompts import *
 from .prompts import Preset,Call
-from .budget import Usage,Budget,Ledger,BudgetSpent
+from .budget import Usage,Budget,Ledger,BudgetSpent,as_usage
 from .events import *
 from .lm import LM,LMError,get_lm,submit,wait,est_tokens,ScriptedLM,as_response
-from .tape import Tape,as_reply,as_usage
+from .tape import Tape,as_reply
 from .context import load_source
 from .tools import prep_shell,make_run_repl,tool_schema,tool_name,ToolError,call_tool,as_text,has_search,show_result
 from .shell import Final,LocalShell,Result,cut_middle,pack,same_error,unpack
@@ -229,7 +229,7 @@ def _ask(self:Run, last=False, **kw):
         r = self._recorded(rec) if rec else (yield from self._during(self._request(last, **kw)))
         used = self.tape.price(rec) if rec else r.usage
     finally: self.ledger.settle(est, used, role='root')
-    ev = self.publish(RootReplied(reply=_reply_dict(r), usage=asdict(r.usage), seconds=time.monotonic()-t0, cached=getattr(r,'cached',False)))
+    ev = self.publish(RootReplied(reply=_reply_dict(r), usage=asdict(r.usage), seconds=time.monotonic()-t0, cached=r.cached))
     self.ledger.hold_time = min(max(self.ledger.hold_time, 1.5*ev.seconds+.3), (self.budget.max_time or 0)/5)
     ev.response = r.response
     yield from self._drain()
@@ -505,9 +505,9 @@ def _plain_setting(v): return isinstance(v,(str,int,float,bool)) or (isinstance(
 def lm_settings(lm:LM)->dict:
     "The settings of a model that differ from the usual ones and can stand in a log"
     usual = {k:p.default for k,p in inspect.signature(LM).parameters.items()}
-    got = {k:getattr(lm,k) for k in ('temperature','max_tokens','timeout','retries','max_wait','max_concurrency','prices','stream')} | lm.kw
+    got = {k:getattr(lm,k) for k in ('temperature','max_tokens','timeout','retries','max_wait','max_concurrency','prices','stream','direct')} | lm.kw
     url = lm.base_url and re.sub('//[^/]*@', '//', lm.base_url)
-    return {k:v for k,v in dict(base_url=url, **got).items() if _plain_setting(v) and v!=usual.get(k)}
+    return {k:v for k,v in dict(base_url=url, cache=lm.cache and str(lm.cache.path), **got).items() if _plain_setting(v) and v!=usual.get(k)}
 
 # %% ../nbs/10_core.ipynb #254847a5
 @patch
@@ -799,7 +799,7 @@ class RLM:
         final_prompt:str=FINAL_PROMPT, # Asked when the steps have run out
         log=None, # Path of a JSONL log
         verbose:bool=False, # Print each step as it happens
-        **kw # More for `LM`: api_key, temperature, timeout, retries, fallbacks, prices, stream, max_concurrency, ...
+        **kw # More for `LM`: api_key, temperature, timeout, retries, fallbacks, prices, stream, cache, max_concurrency, ...
     ):
         tools = [tools] if callable(tools) else list(tools or ())
         store_attr('tools,sp,mode,isolation,cell_timeout,encoding,final_prompt,log,verbose')
@@ -892,9 +892,7 @@ def answer_of(events:list, log=None)->Answer:
     "The answer of a run that has ended, from its events"
     tape = Tape(events)
     e,s = tape.end or RunEnded(status='interrupted', error='the run has not ended'),tape.start
-    usage = as_usage(e.usage)
-    usage.by = {k:as_usage(v) for k,v in (e.usage.get('by') or {}).items()}
-    return Answer(e.answer, e.status, usage, max((o.step for o in tape.events), default=0), e.seconds, e.error, [*tape.events, e], log and Path(log), s.model, s.sub_model, s.question)
+    return Answer(e.answer, e.status, as_usage(e.usage), max((o.step for o in tape.events), default=0), e.seconds, e.error, [*tape.events, e], log and Path(log), s.model, s.sub_model, s.question)
 
 # %% ../nbs/10_core.ipynb #134c2f5a
 def to_resume(log, context=None, model=None, sub_model=None, **kw)->'tuple|None': # An `RLM` and a `Run` of it that is ready to play; `None` if that run has ended

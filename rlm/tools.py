@@ -85,7 +85,7 @@ async def _ask(self:SubCalls, prompt:str, est:Usage, ledger:Ledger)->str:
         self.on_live()
         ev.id = self._announce(prompt)
         r = await self.lm.acomplete([dict(role='user', content=prompt)], timeout=ledger.time_left(), on_retry=self._retry)
-        used,ev.cached,(ev.content,ev.error) = r.usage,getattr(r,'cached',False),_said(r)
+        used,ev.cached,(ev.content,ev.error) = r.usage,r.cached,_said(r)
     except LogError as e: ev.error,self.fatal = str(e),e
     except LMError as e: ev.error = self._failed(e, prompt)
     finally:

@@ -289,3 +289,11 @@ def test_how_to_go_on_is_said(tmp_path):
     (tmp_path/'a.txt').write_text('alpha')
     with FakeServer([Fault(401)]) as srv: r = cli('ask','What?',tmp_path/'a.txt','--model','openai/m','--base-url',srv.url,'--log',tmp_path/'a b.jsonl')
     assert r.returncode==1 and f"rlm ask --resume '{tmp_path}/a b.jsonl'" in r.stderr
+
+def test_cache(tmp_path):
+    "The same question twice is paid for once"
+    with FakeServer(lambda req: code('FINAL(llm_query("Who? "+context[:9]))') if req.messages[0]['role']=='system' else Reply('Achilles')) as srv:
+        rs = [cli('ask','Who?','a.txt','--model','openai/m','--base-url',srv.url,'--cache','--json','--quiet') for _ in range(2)]
+        assert [r.returncode for r in rs]==[0,0] and len(srv.requests)==2
+        d = [json.loads(r.stdout) for r in rs]
+        assert [o['usage']['calls'] for o in d]==[2,0] and d[1]['usage']['from_cache']==2 and d[1]['cost']==0 and d[1]['answer']==d[0]['answer']
