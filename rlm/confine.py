@@ -6,7 +6,7 @@
 __all__ = ['SPACES', 'IsolationUnavailable', 'landlock_version', 'find_bwrap', 'confine', 'tier']
 
 # %% ../nbs/06_confine.ipynb #0fcf1292
-import ctypes,errno,importlib.util,itertools,json,os,platform,shutil,signal,socket,struct,subprocess,sys,sysconfig
+import ctypes,errno,functools,importlib.util,itertools,json,os,platform,shutil,signal,socket,struct,subprocess,sys,sysconfig
 from pathlib import Path
 
 # %% ../nbs/06_confine.ipynb #09de55ea
@@ -14,6 +14,7 @@ class IsolationUnavailable(RuntimeError):
     "This system cannot confine the shell as asked; the message names what is missing, and the ways out"
 
 # %% ../nbs/06_confine.ipynb #3f013af8
+@functools.cache
 def _libc():
     lib = ctypes.CDLL(None, use_errno=True)
     lib.syscall.restype = ctypes.c_long
@@ -84,6 +85,7 @@ def _landlock(read, write=(), devices=()):
 # %% ../nbs/06_confine.ipynb #b9cc7987
 def _here(): return Path(sys.modules['rlm'].__path__[0]).resolve()
 
+@functools.cache
 def _python_paths():
     "Folders and files that an interpreter reads"
     ps = {sysconfig.get_path(k) for k in ('stdlib','platstdlib','purelib','platlib')}
@@ -91,7 +93,7 @@ def _python_paths():
         ps |= {os.path.join(root, o) for o in ('lib','lib64','pyvenv.cfg')}
     ps |= {p for p in sys.path if p.endswith(('site-packages','dist-packages','.zip'))}
     ps |= {'/usr/lib','/usr/lib64','/lib','/lib64','/usr/local/lib','/etc/ld.so.cache','/etc/localtime','/usr/share/zoneinfo'}
-    return ps | {str(_here())}
+    return frozenset(ps | {str(_here())})
 
 # %% ../nbs/06_confine.ipynb #98ee42fe
 _CALLS = '''
