@@ -162,7 +162,8 @@ class Response(SimpleNamespace):
     "A response that did not come from litellm, with the attributes of one that did; those it does not have are `None`"
     def __getattr__(self, k):
         if k.startswith('_'): raise AttributeError(k)
-    def __getitem__(self, k): return getattr(self, k)
+    def __getitem__(self, k): return vars(self)[k]
+    def get(self, k, default=None): return vars(self).get(k, default)
     def model_dump(self): return {k:_as_dict(v) for k,v in vars(self).items()}
 
 def _as_object(o):
@@ -176,12 +177,12 @@ def _as_dict(o):
     return [_as_dict(v) for v in o] if isinstance(o, list) else o
 
 # %% ../nbs/03_lm.ipynb #0e54c490
-_thought = re.compile(r'\s*<(think|thinking)>(.*?)</\1>\s*(.*)', re.DOTALL)
+_thought = re.compile(r'\s*<(think|thinking)>(.*?)</\1>(.*)', re.DOTALL)
 
 def _apart(content:str, reasoning:str)->tuple:
     "Content and thinking, each by itself"
-    m = None if reasoning else _thought.fullmatch(content)
-    return (m[3],m[2]) if m else (content,reasoning)
+    if not reasoning and (m:=_thought.fullmatch(content)): reasoning,content = m[2],m[3]
+    return (content.lstrip() if reasoning else content), reasoning
 
 # %% ../nbs/03_lm.ipynb #c6ca2584
 def _text(content)->str:
@@ -303,7 +304,7 @@ def _message(e:Exception, kind:str)->str:
     if kind=='connection':
         msg = next((str(o) for o in reversed(_chain(e)) if isinstance(o,OSError) and str(o)), msg)
         host = next((o.host for o in _chain(e) if isinstance(getattr(o,'host',None),str)), '')
-        if host not in msg: msg = f'{host}: {msg}'
+        msg = f'{"" if host in msg else host+": "}{msg}'.split(': <')[0]
     if re.search('<html|<!doctype', msg, re.I): return 'the server answered with a web page' + (', not with a reply: check base_url' if getattr(e,'status_code',0) in (200,404,500) else '')
     return (msg or type(e).__name__)[:400].removesuffix('Traceback (most recent call last):').strip().rstrip('.')
 

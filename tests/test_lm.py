@@ -269,6 +269,20 @@ def test_fields_of_replies():
     u = r['nousage']
     assert u.estimated and u.usage.cost is None and u.usage.completion_tokens>=10 and u.usage.prompt_tokens>0
 
+@pytest.mark.parametrize('text,want', [('<think>abc</think>\n\nanswer',('answer','abc')), ('<thinking>\na\n</thinking>b',('b','\na\n')), ('see <think>abc</think>',('see <think>abc</think>','')), ('<think>never closed',('<think>never closed','')), ('x','x')])
+def test_thinking_in_the_text(text, want, way):
+    for s in (False,True):
+        r,_ = ask([text], stream=s)
+        assert (r.content,r.reasoning)==(want if isinstance(want,tuple) else (want,''))
+
+def test_response_has_the_usual_face():
+    "Whoever reads the response itself finds what litellm's has"
+    for r in (ask([replies['tools']], tools=TOOLS)[0], ask([replies['tools']], tools=TOOLS, stream=True)[0]):
+        m = r.response.choices[0].message
+        assert m.content=='I look.' and m.tool_calls[0].function.name=='run_repl' and m.tool_calls[0].id and m.role=='assistant' and m.get('content')==m['content']
+        assert r.response['choices'][0]['finish_reason']=='tool_calls' and r.response.usage.total_tokens>0 and r.response.model_dump()['choices'][0]['message']['content']=='I look.'
+    assert ask(['x'])[0].response.choices[0].message.tool_calls is None
+
 def test_odd_tool_calls():
     def calls(*o): return ask([fs.Reply('', message=dict(tool_calls=list(o)), finish_reason='tool_calls')]*9, tools=TOOLS)[0].tool_calls
     f = dict(name='run_repl', arguments='{}')
