@@ -7,15 +7,14 @@ __all__ = ['FAILED', 'RESERVED', 'SubCalls', 'check_prompt', 'has_search', 'prep
            'make_run_repl', 'ToolError', 'tool_name', 'tool_schema', 'as_text', 'call_tool']
 
 # %% ../nbs/09_tools.ipynb #f41200dc
-import asyncio,functools,importlib.util,inspect,json,re,threading,time,typing,warnings
+import asyncio,importlib.util,inspect,json,re,threading,time,typing,warnings
 from concurrent.futures import Future
 from dataclasses import asdict
 from fastcore.basics import patch
-from fastcore.docments import docments
 from .prompts import SEARCH_DOC,strip_thinking,is_small
-from .budget import Usage,Ledger,Budget,BudgetSpent
+from .budget import Usage,Ledger
 from .events import SubStarted,SubReplied,Noted,LogError
-from .lm import LM,LMError,get_lm,submit,wait,est_tokens,ScriptedLM
+from .lm import LM,LMError,get_lm,submit,wait,est_tokens
 from .context import load_context,describe,looks_like_path,source_of
 from .shell import Shell,Result,cut_middle
 from .sandbox import make_shell
@@ -270,13 +269,11 @@ def make_run_repl(
     max_output:int=5000 # Characters of output that the model is shown at most
 ):
     "The tool `run_repl` for a shell"
-    def run_repl(
-        code:str # Python code; print what you want to see
-    )->str:
+    def run_repl(code:str)->str:
         "Run Python code in the shell that holds `context`, and get what it prints and the value of its last expression."
         sh.last_result = sh.run_cell(code)
         return show_result(sh.last_result, max_output) or '(no output)'
-    run_repl.sh,run_repl.max_output = sh,max_output
+    run_repl.sh,run_repl.max_output,run_repl.comments = sh,max_output,dict(code='Python code; print what you want to see')
     return run_repl
 
 # %% ../nbs/09_tools.ipynb #1e39f6b0
@@ -304,19 +301,28 @@ def _params(f)->dict:
     return {p.name:(hints[p.name],p.default) for p in sig.parameters.values()}
 
 # %% ../nbs/09_tools.ipynb #a92eded1
+_plain_types = {str:'string', int:'integer', float:'number', bool:'boolean'}
+
+def _by_pydantic(f, k, t)->dict:
+    from pydantic import TypeAdapter
+    try: return TypeAdapter(t).json_schema()
+    except Exception as e: raise ToolError(f'tool {f.__name__}: the type of parameter {k!r} has no JSON schema ({str(e)[:100]})') from None
+
+def _comments(f)->dict:
+    "The comments beside the parameters"
+    from fastcore.docments import docments
+    try: return docments(f)
+    except Exception: return {}  # no source to read comments from
+
 def _param_schema(f, k, t, default, doc)->dict:
     "The schema of one parameter"
-    from pydantic import TypeAdapter
-    try: res = TypeAdapter(t).json_schema()
-    except Exception as e: raise ToolError(f'tool {f.__name__}: the type of parameter {k!r} has no JSON schema ({str(e)[:100]})') from None
+    res = next((dict(type=v) for o,v in _plain_types.items() if o is t), None) or _by_pydantic(f, k, t)
     if doc: res['description'] = doc
     return res | (dict(default=default) if isinstance(default,(str,int,float,bool)) else {})
 
 def tool_schema(f)->dict: # An OpenAI-style tool
     "What a model is told about a tool"
-    params = _params(f)
-    try: docs = docments(f)
-    except Exception: docs = {}  # no source to read comments from
+    params,docs = _params(f),getattr(f,'comments',None) or _comments(f)
     props = {k:_param_schema(f, k, t, d, docs.get(k)) for k,(t,d) in params.items()}
     defs = {k:v for p in props.values() for k,v in p.pop('$defs',{}).items()}
     req = [k for k,(_,d) in params.items() if d is inspect.Parameter.empty]
