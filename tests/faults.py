@@ -11,7 +11,7 @@ every row must leave behind: nothing but the log, and a bill that is the sum of 
 
 Faults that end the host itself (Ctrl-C, SIGKILL) are put into a process of its own, forked from a `Nursery`, or a Jupyter kernel.
 """
-import asyncio,functools,gc,json,os,shutil,signal,socket,subprocess,sys,tempfile,threading,time
+import asyncio,atexit,ctypes,functools,gc,json,os,shutil,signal,socket,subprocess,sys,tempfile,threading,time
 from collections import Counter
 from dataclasses import dataclass,field,replace
 from pathlib import Path
@@ -36,6 +36,7 @@ class Row:
     ends:str='answer' # How the run ends
     ways:tuple=('direct',) # To the provider
     shells:tuple=('auto',) # Kinds of shell
+    places:tuple=('',) # Where the host is: in this process, or in one that a signal is for, a script or a notebook
     seconds:float=20 # How long it may take at most, on a machine that is busy with other things
 
 def row(fault, does, ends='answer', **kw):
@@ -130,13 +131,104 @@ def more(before, folder=None, seconds=5)->dict:
         if not res or time.monotonic()>end: return res
         time.sleep(.05)
 
+# Hosts of their own
+
+def host(spec):
+    "Run as `spec` says, and write down how it went and what was left of it"
+    from rlm import RLM
+    before,folder = left(),Path(spec['folder'])
+    try:
+        exec(spec['hook'], globals())
+        a = RLM('openai/fake', base_url=spec['url'], log=folder/'run.jsonl', **spec['kw'])(QUESTION, TEXT+'.'*spec['size'])
+        res = told(a)
+    except BaseException as e: res = dict(status=f'raised {type(e).__name__}', answer=None, error=str(e))
+    (folder/'result.json').write_text(json.dumps(res|dict(more=_ended(before))))
+
+def _ended(before):
+    "What is left when rlm has ended what it keeps from run to run"
+    import rlm.lm,rlm.sandbox
+    rlm.sandbox.stop_server()
+    calls = more(dict(calls=0))
+    rlm.lm._end()
+    return more(before)|calls
+
+def once(obj, name, sig, after=0., when=lambda *args: True):
+    "The next call of a function sends a signal to its own process"
+    old = getattr(obj, name)
+    def f(*args, **kw):
+        if when(*args):
+            setattr(obj, name, old)
+            if after: threading.Timer(after, os.kill, (os.getpid(),sig)).start()
+            else: os.kill(os.getpid(), sig)
+        return old(*args, **kw)
+    setattr(obj, name, f)
+
+def nurse():
+    "Fork a host for each line of stdin; then say how it ended, and which of its processes are still there"
+    import aiohttp,rlm.core,rlm.sandbox,rlm.view
+    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: what loses its parent comes to us
+    for line in sys.stdin:
+        spec = json.loads(line)
+        pid = os.fork()
+        if not pid:
+            for fd,name in ((0,os.devnull),(1,os.devnull),(2,spec['folder']+'/stderr')): os.dup2(os.open(name, os.O_RDWR|os.O_CREAT), fd)
+            return host(spec)
+        print(pid, flush=True)
+        _,status = os.waitpid(pid, 0)
+        print(json.dumps([os.waitstatus_to_exitcode(status), _orphans()]), flush=True)
+
+def _orphans():
+    end = time.monotonic()+10
+    while (ps:=family(os.getpid())) and time.monotonic()<end:
+        for p in ps:
+            if _stat(p)==(os.getpid(),'Z'): os.waitpid(p, 0)
+        time.sleep(.02)
+    return [Path(f'/proc/{p}/cmdline').read_text() for p in ps]
+
+class Script:
+    "Hosts that are forked from a process which has imported rlm"
+    def __init__(self):
+        env = {**os.environ, 'PYTHONPATH':f'{HERE.parent}{os.pathsep}{HERE}'}
+        self.p = subprocess.Popen([sys.executable,'-c','import faults; faults.nurse()'], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
+        atexit.register(self.close)
+    def start(self, spec):
+        self.p.stdin.write(json.dumps(spec)+'\n')
+        self.p.stdin.flush()
+        self.pid = int(self.p.stdout.readline())
+    def signal(self, sig): os.kill(self.pid, sig)
+    def wait(self):
+        "Its exit code, and the processes it left"
+        return json.loads(self.p.stdout.readline())
+    def close(self):
+        self.p.stdin.close()
+        self.p.stdout.close()
+        self.p.wait(20)
+
+class Notebook:
+    "A Jupyter kernel"
+    def __init__(self):
+        from jupyter_client.manager import start_new_kernel
+        self.km,self.kc = start_new_kernel(kernel_name='python3', env={**os.environ, 'PYTHONPATH':f'{HERE.parent}{os.pathsep}{HERE}'})
+        atexit.register(self.close)
+    def start(self, spec): self.id = self.kc.execute(f'import faults\nfaults.host({spec!r})')
+    def signal(self, sig): os.killpg(os.getpgid(self.km.provisioner.pid), sig)  # as `interrupt_kernel` does, which leaves an event loop in each thread
+    def wait(self):
+        r = self.kc.get_shell_msg(timeout=60)
+        while r['parent_header'].get('msg_id')!=self.id: r = self.kc.get_shell_msg(timeout=60)
+        return [0 if r['content']['status']=='ok' else r['content'], []]
+    def close(self):
+        self.kc.stop_channels()
+        self.km.shutdown_kernel(now=True)
+
+script,notebook = functools.cache(Script),functools.cache(Notebook)
+
 # A world for a row
 
 class World:
     "Where a row happens"
-    def __init__(self, folder, way='direct', shell='auto', nursery=None, kernel=None):
-        self.folder,self.way,self.shell,self.nursery,self.kernel = Path(folder),way,shell,nursery,kernel
-        self.log,self.servers,self.own = self.folder/'run.jsonl',[],{'run.jsonl','result.json'}
+    def __init__(self, folder, way='direct', shell='auto', place=''):
+        self.folder,self.way,self.shell,self.host = Path(folder),way,shell,dict(script=script, notebook=notebook).get(place, lambda: None)()
+        self.log,self.servers,self.own = self.folder/'run.jsonl',[],{'run.jsonl','result.json','stderr'}
 
     def serve(self, *root, press=None, **kw):
         "A server; every row gets a new one"
@@ -152,6 +244,23 @@ class World:
         "Serve replies, and run"
         self.serve(*root, sub=sub, last=last)
         return self.rlm(**kw)(QUESTION, context)
+
+    def play(self, *root, hook='', size=0, code=0, sig=signal.SIGINT, presses=1, sub=str.upper, last=RIGHT, **kw):
+        "Serve replies to a host of its own, and wait for its end; what it wrote down"
+        def press():
+            for _ in range(presses):
+                self.host.signal(sig)
+                time.sleep(.1)
+        s = self.serve(*root, press=press, sub=sub, last=last)
+        self.host.start(dict(folder=str(self.folder), url=s.url, kw=kw, hook=hook, size=size))
+        ended,orphans = self.host.wait()
+        assert ended==code and not orphans, (ended, orphans)
+        err = self.folder/'stderr'
+        assert not err.exists() or not err.read_text(), err.read_text()
+        res = self.folder/'result.json'
+        t = json.loads(res.read_text()) if res.exists() else {}
+        assert not t.get('more'), t
+        return t
 
     def close(self):
         for s in self.servers: s.close()
@@ -187,7 +296,7 @@ def warm(way):
 def play(row, world)->str: # The end of its line in the table
     "Run a row in a world, and check what holds for all; how it ended, and what it counted"
     from rlm.sandbox import fork_server
-    warm(world.way)
+    warm(world.way)  # the hosts, if the row has one, are there since the world is
     fork_server()
     before = left(world.folder)
     old,tempfile.tempdir = tempfile.tempdir,str(world.folder)
@@ -400,11 +509,11 @@ def exit_now(w):
 @row('`sys.exit()` in a cell', 'Ends the cell and no more.', shells=('auto','none'))
 def sys_exit(w): return w.ask(code('import sys\nkept = 1\nsys.exit(3)'), code('FINAL("hail" if kept and context else "")'))
 
-def _kill_shell(deep): 
+def _kill_shell(deep):
     "Kill the child, or the fork server"
-    for p in family(os.getpid()):
-        server = _stat(p)[0]==os.getpid()
-        if server!=deep: os.kill(p, signal.SIGKILL)
+    from rlm.sandbox import fork_server
+    p = fork_server().proc.pid
+    for p in family(p) if deep else [p]: os.kill(p, signal.SIGKILL)
 
 @row('The child is killed', 'Restarts the shell with the context in it, and tells the model what it lost.')
 def child_killed(w):
@@ -512,3 +621,56 @@ def context_gone(w):
     p.unlink()
     w.serve(LOOK, DONE)
     return RLM.resume(w.log, context=TEXT, max_steps=5, base_url=w.servers[-1].url)
+
+@row('The disk is full under the log', 'Ends before a model is asked.', 'error')
+def disk_full(w):
+    w.log = None
+    a = w.ask(LOOK, DONE, log='/dev/full')
+    assert 'cannot be written any more: No space left' in a.error and not w.servers[-1].requests
+    return a
+
+# Ctrl-C and SIGKILL
+
+@dataclass
+class Stage:
+    "Where a run is when it is stopped"
+    where:str # In words
+    root:list # What the root says; of a list the last entry is what it says when the run is resumed
+    sub:object=lambda p: 'ok' # What the sub-model says
+    last:object=RIGHT # The last word
+    hook:str='' # What the host does first; `SIG` is the signal
+    kw:dict=field(default_factory=dict) # For `RLM`
+    size:int=0 # More characters in the context
+    ends:str='answer' # How the run ends when it is resumed
+
+BUSY = code('print(llm_query("begun"))\nimport time\nend = time.monotonic()+1.5\nwhile time.monotonic()<end: pass')
+def _some(p): return 'ok' if p in ('q0','q1','q2') else Press(Hang(), .5) if p=='q7' else Hang()
+
+STAGES = dict(
+    asked=Stage('while the root is asked', [[Press(Hang()), LOOK], DONE]),
+    streams=Stage('while the root\'s reply streams in', [[Press(replace(LOOK, pace=.1), .3), LOOK], DONE], kw=dict(stream=True)),
+    computes=Stage('while a cell computes', [BUSY, DONE], sub=lambda p: Press('ok', .4)),
+    subs=Stage('while sub-calls are in flight', [code('r = llm_query_batched([f"q{i}" for i in range(8)])\nprint(r)'), DONE], sub=_some),
+    starts=Stage('while the shell starts', [LOOK, DONE], hook='import rlm.sandbox\nonce(rlm.sandbox.ForkServer, "__init__", SIG, .05)'),
+    staged=Stage('while a big context is staged', [LOOK, DONE], hook='import rlm.sandbox\nonce(rlm.sandbox.SandboxShell, "_stage", SIG, .02)', size=50_000_000),
+    retry=Stage('during the wait before another try', [[Press(Fault(503, headers={'Retry-After':'30'}), .3), LOOK], DONE], kw=dict(max_wait=60)),
+    last=Stage('during the last word', [LOOK], last=Press(Hang()), kw=dict(max_steps=1), ends='fallback'),
+    shown=Stage('while an event is shown', [LOOK, DONE], kw=dict(verbose=True), hook='import rlm.view\nonce(rlm.view.Console, "show", SIG, when=lambda self,ev: type(ev).__name__=="CodeRan")'),
+    logged=Stage('while a line is written to the log', [LOOK, DONE], hook='import rlm.events\nonce(rlm.events.Log, "write", SIG, when=lambda self,ev: type(ev).__name__=="CodeRan")'),
+)
+
+def _stopped(k, st):
+    "The rows of a stage"
+    @row(f'Ctrl-C {st.where}, in a script and in a notebook', 'Stops what is under way; the `Answer` has what was found so far.', 'interrupted', places=('script','notebook'))
+    def f(w): return w.play(*st.root, sub=st.sub, last=st.last, hook=st.hook.replace('SIG','signal.SIGINT'), size=st.size, **st.kw)
+    ROWS[f'ctrl_c_{k}'] = ROWS.pop('f')
+
+    @row(f'SIGKILL to the host {st.where}', '`RLM.resume` goes on from the log, and asks for nothing that had been answered.', st.ends, places=('script',))
+    def f(w):
+        from rlm import RLM
+        w.play(*st.root, sub=st.sub, last=st.last, hook=st.hook.replace('SIG','signal.SIGKILL'), size=st.size, sig=signal.SIGKILL, code=-9, **st.kw)
+        calm = w.serve(*[o[-1] if isinstance(o,list) else o for o in st.root], sub=lambda p: 'ok')
+        return RLM.resume(w.log, context=TEXT+'.'*st.size, base_url=calm.url)
+    ROWS[f'killed_{k}'] = ROWS.pop('f')
+
+for k,st in STAGES.items(): _stopped(k, st)

@@ -1,13 +1,13 @@
 "Every row of the table of faults"
-import sys
+import itertools,sys
 import pytest
-import faults
 from faults import ROWS,World,play
 
 pytestmark = pytest.mark.skipif(sys.platform!='linux', reason='reads /proc')
 
-CASES = [pytest.param(k, way, shell, id=f'{k}-{way}-{shell}') for k,r in ROWS.items() for way in r.ways for shell in r.shells]
+CASES = [pytest.param(k, *v, id='-'.join([k,*filter(None, v)])) for k,r in ROWS.items() for v in itertools.product(r.ways, r.shells, r.places)]
 
-@pytest.mark.parametrize('name,way,shell', CASES)
-def test_fault(name, way, shell, tmp_path):
-    play(ROWS[name], World(tmp_path, way, shell))
+@pytest.mark.parametrize('name,way,shell,place', CASES)
+def test_fault(name, way, shell, place, tmp_path):
+    if place=='notebook': pytest.importorskip('ipykernel')
+    play(ROWS[name], World(tmp_path, way, shell, place))
