@@ -12,7 +12,7 @@ from fastcore.basics import patch
 from .prompts import frame_output,small_preset
 from .budget import Usage,as_usage,money
 from .events import CodeRan,CodeStarted,Noted,RootReplied,SubReplied,SubStarted,ToolRan
-from .core import Answer
+from .run import Answer
 
 # %% ../nbs/11_view.ipynb #b5877654
 _unseen = re.compile('[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e0fff]')

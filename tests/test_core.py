@@ -365,8 +365,8 @@ def test_a_failed_sub_call_is_the_models_business():
     assert a.ok and a.answer[0]=='A' and 'no b' in a.answer[1]
 
 def test_our_own_failure(monkeypatch):
-    import rlm.core
-    monkeypatch.setattr(rlm.core, 'parse_reply', lambda *a: 1/0)
+    import rlm.run
+    monkeypatch.setattr(rlm.run, 'parse_reply', lambda *a: 1/0)
     a = ask([use('x')])
     assert a.status=='error' and 'ZeroDivisionError' in a.error and a.usage.prompt_tokens==10
 
