@@ -347,7 +347,7 @@ def seconds(f, x):
     f(x)
     return time.process_time()-t
 
-def check_linear(f, make, n=20_000, times=8):
+def check_linear(f, make, n=12_000, times=8):
     "Eight times as much may take twenty-four times as long; anything quadratic takes sixty-four"
     if seconds(f, make(n*times))<.1: return
     small,large = (min(seconds(f, make(k)) for _ in range(3)) for k in (n,n*times))
