@@ -15,7 +15,11 @@ class Lost(Exception):
     "The child is gone, or had to be ended"
 
 # %% ../nbs/05b_frames.ipynb #0be5c2a1
-FRAME,_MAX_BLOBS = 64<<20,200_000
+FRAME,_MAX_BLOBS,_MAX_PARTS = 64<<20,200_000,4_000_000
+
+def _parts(j):
+    "At least how many objects a JSON text becomes"
+    return sum(map(j.count, (b'[', b'{', b',', b':')))
 
 def frame(msg:dict, blobs=())->list:
     "A message as the pieces to send"
@@ -28,7 +32,7 @@ def _small_int(s):
 
 def _parse(j):
     "JSON from the child, with bounds"
-    if j.count(b'[')+j.count(b'{')+j.count(b',')>6_000_000: raise Lost('a message with too many parts')
+    if _parts(j)>_MAX_PARTS: raise Lost('a message with too many parts')
     try: msg = json.loads(j, parse_int=_small_int)
     except (ValueError,RecursionError) as e: raise Lost(f'a message that is not JSON: {type(e).__name__}') from None
     if not isinstance(msg, dict): raise Lost('a message that is no object')
@@ -37,7 +41,7 @@ def _parse(j):
 # %% ../nbs/05b_frames.ipynb #d5c4d9ca
 class Frames:
     "Takes bytes in as they come and gives whole frames out"
-    def __init__(self, cap=None, room=1<<18): self.buf,self.lo,self.hi,self.cap,self.room = bytearray(room),0,0,cap,room
+    def __init__(self, cap=None, room=1<<18): self.buf,self.lo,self.hi,self.cap,self.room,self.next = bytearray(room),0,0,cap,room,None
 
     def take(self, sock)->int:
         "Receive once; 0 if the other side is gone"
@@ -52,8 +56,7 @@ class Frames:
     def make_room(self):
         "Move what is left to the front, and grow if that is not enough"
         rest = self.buf[self.lo:self.hi]
-        h = self.head()
-        need = h[0]+h[1]+sum(h[2]) if h else 0
+        need = (self.head() or (0,))[-1]
         if max(need, len(rest)+self.room//2)>len(self.buf): self.buf = bytearray(max(need, len(rest))+self.room)
         self.buf[:len(rest)] = rest
         self.lo,self.hi = 0,len(rest)
@@ -61,23 +64,25 @@ class Frames:
 # %% ../nbs/05b_frames.ipynb #b97c204a
 @patch
 def head(self:Frames):
-    "Lengths of the next frame's head, JSON and blobs, once they are there"
+    "Lengths of the next frame's head, JSON, blobs, and of all of it, once they are there"
     have = self.hi-self.lo
-    if have<8: return None
+    if self.next or have<8: return self.next  # read once: a frame may come a byte at a time
     n,k = struct.unpack_from('>II', self.buf, self.lo)
     if self.cap and (n>self.cap or k>_MAX_BLOBS): raise Lost(f'a frame of {n:,} bytes and {k:,} blobs')
     if have<8+4*k: return None
     ns = struct.unpack_from(f'>{k}I', self.buf, self.lo+8)
-    if self.cap and n+sum(ns)>self.cap: raise Lost(f'a frame of {n+sum(ns):,} bytes')
-    return 8+4*k,n,ns
+    size = 8+4*k+n+sum(ns)
+    if self.cap and size-8-4*k>self.cap: raise Lost(f'a frame of {size:,} bytes')
+    self.next = 8+4*k,n,ns,size
+    return self.next
 
 @patch
 def __iter__(self:Frames):
-    while (h:=self.head()) and self.hi-self.lo>=h[0]+h[1]+sum(h[2]):
+    while (h:=self.head()) and self.hi-self.lo>=h[-1]:
         at,parts = self.lo+h[0],[]
         with memoryview(self.buf) as v:
             for n in (h[1],*h[2]): parts.append(bytes(v[at:at+n])); at += n
-        self.lo = at
+        self.lo,self.next = at,None
         yield parts[0],parts[1:]
 
 # %% ../nbs/05b_frames.ipynb #1d905226

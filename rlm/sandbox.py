@@ -12,9 +12,9 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from fastcore.basics import patch,store_attr
-from .shell import (Core,Clock,CrossError,Final,LocalShell,Result,Shell,Vars,_one_cell,listed,pack,same_error,signature_doc,timed_out,unpack)
-from .frames import Frames,FRAME,Lost,_MAX_BLOBS,_Builder,_parse,_pieces,_size,frame
-from .confine import IsolationUnavailable,SPACES,_boxed,_here,_missing,_namespaces,_seatbelt,_ways,confine,find_bwrap,tier
+from .shell import (Core,Clock,CrossError,Final,LocalShell,Result,Shell,Vars,_one_cell,cut_middle,listed,pack,same_error,signature_doc,timed_out,unpack)
+from .frames import Frames,FRAME,Lost,_MAX_BLOBS,_MAX_PARTS,_Builder,_parse,_parts,_pieces,_size,frame
+from .confine import IsolationUnavailable,SPACES,_boxed,_here,_missing,_namespaces,_python_paths,_seatbelt,_ways,confine,find_bwrap,tier
 
 # %% ../nbs/06_sandbox.ipynb #9973e887
 class _Child:
@@ -40,6 +40,7 @@ def send(self:_Child, msg, blobs=()):
     "Queue a frame, if it is one that the host would take"
     f = frame(msg, blobs)
     if sum(map(len, f))>FRAME-1000 or len(blobs)>_MAX_BLOBS: raise CrossError(f'too large to hand over: {sum(map(len, f)):,} bytes, of {FRAME:,} allowed')
+    if _parts(f[0])>_MAX_PARTS: raise CrossError('too many parts to hand over: pass a smaller value')
     self.out.append(f)
     if self.running is not None and threading.current_thread() is threading.main_thread(): self.kick.put(None)
     else: self.flush()
@@ -171,13 +172,14 @@ def _child_main(sock, cfg, core=None):
     _Child(sock, core or Core(alone=True), report).loop()
 
 # %% ../nbs/06_sandbox.ipynb #132bd18a
-_warm = 'asyncio bisect calendar collections concurrent.futures csv dataclasses datetime decimal difflib fractions functools heapq html itertools json math operator pprint random re statistics string textwrap unicodedata urllib.parse'.split()
+_warm = 'asyncio bisect calendar collections concurrent.futures csv dataclasses datetime decimal difflib fractions functools heapq html itertools json math operator pprint random re resource statistics string textwrap unicodedata urllib.parse'.split()
 
 class _Server:
     "The fork server's side"
     def __init__(self, fd):
         self.ctl,self.kids,self.ended,self.parent = socket.socket(fileno=fd),set(),{},os.getppid()
         for o in _warm: importlib.import_module(o)
+        _python_paths()  # so that no child has to find out
         self.core = Core(alone=True)
         self.core.run('warm = 1\nwarm')
         self.core.ns.pop('warm')
@@ -444,7 +446,7 @@ def _start(self:SandboxShell):
     self._limit = self.memory or need
     cfg = dict(isolation=self.isolation, memory=self._limit, scratch=self.scratch, read=self.read)
     self._frames,self._out,self._feed,self._events,self._sent,self._queued = Frames(FRAME),deque(),iter(()),0,0,0
-    self._calls,self._done,self._known = {},deque(),[]
+    self._calls,self._done,self._known,self._weight = {},deque(),[],0
     self.child = (_Started if sys.platform!='linux' else _Boxed if self.isolation=='hardened' else _Forked)(cfg)
     self.sel = selectors.DefaultSelector()
     try: self._furnish()
@@ -520,7 +522,7 @@ def _read(self:SandboxShell):
     except BlockingIOError: return
     except OSError: n = 0
     if not n: raise Lost('')
-    for j,blobs in self._frames: yield _parse(j),blobs
+    for j,blobs in self._frames: yield _parse(j)|dict(bytes=len(j)+sum(map(len, blobs))),blobs
 
 # %% ../nbs/06_sandbox.ipynb #227006a2
 @patch
@@ -534,9 +536,12 @@ def _listen(self:SandboxShell, events):
 @patch
 def _step(self:SandboxShell, timeout):
     "Wait for something to happen, do what follows from it, and give the messages for the caller"
-    while self._done and self._queued<=32<<20: self._put(*self._done.popleft())
+    while self._done and self._queued<=32<<20:
+        msg,blobs,n = self._done.popleft()
+        self._weight -= n
+        self._put(msg, blobs)
     self._write()
-    full = len(self._calls)>=1024 or self._queued>32<<20  # so many calls in flight, or answers unread: take no more for now
+    full = len(self._calls)>=1024 or self._weight>128<<20 or self._queued>32<<20  # so much in flight, or unread: take no more for now
     self._listen((0 if full else selectors.EVENT_READ) | (selectors.EVENT_WRITE if self._out else 0))
     ready = [k.fileobj for k,ev in self.sel.select(timeout) if ev & selectors.EVENT_READ or k.fileobj is self._woken]
     if self._woken in ready:
@@ -560,14 +565,13 @@ def _nudge(self:SandboxShell):
 # %% ../nbs/06_sandbox.ipynb #9b71db0f
 @patch
 def _until(self:SandboxShell, want, seconds):
-    "The first message that `want` accepts; `Lost` if none comes in time, counted from the last sign of life"
-    end = time.monotonic()+seconds
+    "The first message that `want` accepts; `Lost` if none comes in `seconds`, and one more for each megabyte that it took from us"
+    start,sent = time.monotonic(),self._sent
     while True:
-        sent = self._sent
-        for m,blobs in self._step(max(0, min(1, end-time.monotonic()))):
+        left = start+seconds+(self._sent-sent)/1e6-time.monotonic()
+        if left<=0: raise Lost('it does not answer')
+        for m,blobs in self._step(min(1, left)):
             if want(m): return m,blobs
-        if self._sent!=sent: end = time.monotonic()+seconds
-        if time.monotonic()>end: raise Lost('it does not answer')
 
 @patch
 def _ask(self:SandboxShell, t, feed=(), seconds=60, **kw):
@@ -578,55 +582,68 @@ def _ask(self:SandboxShell, t, feed=(), seconds=60, **kw):
     if feed: self._feed = itertools.chain(feed, [(msg, blobs)])
     else: self._put(msg, blobs)
     m,blobs = self._until(lambda m: m['t']=='res' and m.get('id')==i, seconds)
-    if 'err' in m:
-        e = [str(o) for o in m['err']] if isinstance(m['err'], list) and len(m['err'])==2 else ['RuntimeError','?']
-        raise KeyError(kw.get('name')) if e[0]=='KeyError' else CrossError(e[1]) if e[0]=='CrossError' else same_error(*e)
+    if 'err' in m: raise _refusal(m['err'], kw.get('name'))
     return m,blobs
 
+def _refusal(err, name):
+    "The error for a request that failed in the child: one of three that callers know, whatever the child calls it"
+    kind,msg = err if isinstance(err, list) and len(err)==2 and all(isinstance(o, str) for o in err) else ('Error','?')
+    return KeyError(name) if kind=='KeyError' else CrossError(msg[:1000]) if kind=='CrossError' else RuntimeError(f'{kind}: {msg}'[:1000])
+
 # %% ../nbs/06_sandbox.ipynb #60cbbb21
+_MAX_CALLS = 100_000  # in one cell
+
 @patch
 def _call(self:SandboxShell, m, blobs):
     "Start a host call"
-    i,name = m.get('id'),m.get('fn')
+    i,name,n = m.get('id'),m.get('fn'),m['bytes']
     if not isinstance(i, int) or i in self._calls or not isinstance(name, str) or name not in self._tools: raise Lost('a call that cannot be one')
     try: args,kw = unpack(m.get('a'), blobs),unpack(m.get('k'), blobs)
     except CrossError: raise Lost('a call with arguments that cannot be read') from None
     if not isinstance(args, list) or not isinstance(kw, dict) or not all(isinstance(k, str) for k in kw): raise Lost('a call with arguments of the wrong kind')
-    self._calls[i] = None
+    self._calls[i],self._called,self._weight = None,self._called+1,self._weight+n
+    if self._called>_MAX_CALLS: return self._answer(self.child, i, n, _too_many)
     clock = self._clock.__enter__()
-    threading.Thread(target=self._run_call, args=(self.child,i,name,args,kw,clock), daemon=True).start()
+    threading.Thread(target=self._run_call, args=(self.child,i,name,args,kw,clock,n), daemon=True).start()
+
+def _too_many(): raise RuntimeError(f'more than {_MAX_CALLS:,} calls in one cell: ask for many things in one call')
+
+# %% ../nbs/06_sandbox.ipynb #081fbfdb
+@patch
+def _answer(self:SandboxShell, child, i, n, get):
+    "Queue what `get()` gives, or raises, as the answer to call `i`"
+    blobs = []
+    try: msg = dict(t='ret', id=i, v=pack(get(), blobs))
+    except BaseException as e: msg,blobs = dict(t='ret', id=i, err=['ValueError' if isinstance(e, CrossError) else type(e).__name__, str(e)[:10_000]]),[]
+    if self.child is not child: return
+    self._calls.pop(i, None)
+    self._done.append((msg, blobs, n))
+    self._nudge()
 
 @patch
-def _run_call(self:SandboxShell, child, i, name, args, kw, clock):
+def _run_call(self:SandboxShell, child, i, name, args, kw, clock, n):
     "In the call's own thread"
-    def finish(f):
-        try: v = f()
-        except BaseException as e: msg,blobs = dict(t='ret', id=i, err=[type(e).__name__, str(e)[:10_000]]),[]
-        else:
-            blobs = []
-            try: msg = dict(t='ret', id=i, v=pack(v, blobs))
-            except CrossError as e: msg,blobs = dict(t='ret', id=i, err=['ValueError', str(e)]),[]
-        clock.__exit__()
-        if self.child is not child: return
-        self._calls.pop(i, None)
-        self._done.append((msg, blobs))
-        self._nudge()
+    def finish(get):
+        try: self._answer(child, i, n, get)
+        finally: clock.__exit__()
+    def again(): raise err
     try: r = self._tools[name][0](*args, **kw)
     except BaseException as e:
         err = e
-        return finish(lambda: (_ for _ in ()).throw(err))
+        return finish(again)
     if not isinstance(r, Future): return finish(lambda: r)
     if i in self._calls and self.child is child: self._calls[i] = r
     r.add_done_callback(lambda f: finish(f.result))
 
-# %% ../nbs/06_sandbox.ipynb #081fbfdb
+# %% ../nbs/06_sandbox.ipynb #b28797a4
 @patch
 def _final(self:SandboxShell, m, blobs):
     "Note the answer, as soon as it is given"
+    if self._cell_final is not None: return
     name = m.get('name')
     try: value = unpack(m.get('value'), blobs)
     except CrossError: raise Lost('an answer that cannot be read') from None
-    if self._cell_final is None: self._cell_final = Final(value, name[:200] if isinstance(name, str) else None)
+    self._cell_final = Final(value, name[:200] if isinstance(name, str) else None)
 
 # %% ../nbs/06_sandbox.ipynb #1f30568b
 @patch
@@ -663,15 +680,17 @@ def _await(self:SandboxShell, i, limit):
 
 # %% ../nbs/06_sandbox.ipynb #f0549e69
 @patch
-def _result(self:SandboxShell, m, blobs):
-    "A `Result` from the child's message, each part of it checked"
+def _result(self:SandboxShell, m, blobs, most):
+    "A `Result` from the child's message, each part of it checked, and cut again if the child did not"
     if 'err' in m: raise Lost('a cell that could not report')
     kinds = dict(stdout=str, value=(str,type(None)), error=(str,type(None)), error_type=(str,type(None)), status=str, omitted=int, seconds=float)
     try: d = {k:unpack(m.get(k), blobs) for k in kinds}
     except CrossError: raise Lost('a result that cannot be read') from None
     names = m.get('names')
     if not all(isinstance(d[k], t) for k,t in kinds.items()) or d['status'] not in ('ok','error') or not isinstance(names, list): raise Lost('a result of the wrong kind')
-    self._known = [k for k in names if isinstance(k, str)][:1000]
+    self._known = [k for k in names if isinstance(k, str) and len(k)<200][:1000]
+    for k,n in dict(stdout=most, value=most, error=20_000, error_type=100).items():
+        if d[k] and len(d[k])>n+500: d[k] = cut_middle(d[k], n, '')[0]
     return Result(**d)
 
 @patch
@@ -700,13 +719,13 @@ def run_cell(self:SandboxShell,
     if not isinstance(code, str): raise TypeError(f'code must be a string, not {type(code).__name__}')
     limit,start = self.cell_timeout if timeout is None else timeout,time.monotonic()
     with _one_cell(self):
-        self._clock,self._why,self._stop,self._cell_final,blobs = Clock(),None,False,None,[]
+        self._clock,self._why,self._stop,self._cell_final,self._called,blobs = Clock(),None,False,None,0,[]
         if not self.child: self._restart()
         i = next(self._ids)
         try:
             self._put(dict(t='exec', id=i, code=pack(code, blobs), max=min(max_output, 5_000_000)), blobs)
             m,out,self._why = self._await(i, limit)
-            res = self._result(m, out)
+            res = self._result(m, out, max_output)
         except (Lost,OSError) as e: res = self._lost(str(e), limit)
     res.final,res.seconds = self._cell_final,time.monotonic()-start
     if res.final and self.final is None: self.final = res.final
@@ -750,7 +769,7 @@ def __del__(self:SandboxShell):
 def _quiet(self:SandboxShell):
     "Between cells: the child is there, and if it dies now the next use starts another"
     with _one_cell(self):
-        self._clock,self._why,self._cell_final = Clock(),None,None
+        self._clock,self._why,self._cell_final,self._called = Clock(),None,None,0
         if not self.child: self._restart()
         try: yield
         except KeyboardInterrupt: self._drop(); raise  # it may be in the middle of a message
@@ -763,6 +782,8 @@ def _get(self:SandboxShell, k):
     with self._quiet():
         m,blobs = self._ask('get', name=k)
         return unpack(m.get('v'), blobs)
+
+def _as(kind, v): return v if isinstance(v, kind) else kind()
 
 @patch
 def _set(self:SandboxShell, k, v):
@@ -781,13 +802,13 @@ def _has(self:SandboxShell, k):
 
 @patch
 def _names(self:SandboxShell):
-    with self._quiet(): return [str(o) for o in self._ask('names')[0].get('v') or []]
+    with self._quiet(): return [o for o in _as(list, self._ask('names')[0].get('v')) if isinstance(o, str)]
 
 @patch
 def _describe(self:SandboxShell):
     with self._quiet():
         m,blobs = self._ask('describe')
-        return Vars(unpack(m.get('v'), blobs))
+        return Vars({k:v[:200] for k,v in _as(dict, unpack(m.get('v'), blobs)).items() if isinstance(k, str) and isinstance(v, str)})
 
 # %% ../nbs/06_sandbox.ipynb #5c0e49fc
 @patch

@@ -172,14 +172,25 @@ def pack(
 def _hashable(ks):
     "Refuse keys chosen to collide"
     n = len(ks)-len(set(map(hash, ks)))
-    if n>1000: raise CrossError(f'{n:,} keys with the same hash')
+    if n>100: raise CrossError(f'{n:,} keys with the same hash')
     return ks
 
 def _whole(j):
     "Half of a fraction: never a text such as '1e999999999', which would be written out"
     o = unpack(j)
-    if type(o) is not int: raise CrossError(f'a fraction of {type(o).__name__}')
+    if type(o) is not int or o.bit_length()>100_000: raise CrossError(f'a fraction of {type(o).__name__}')
     return o
+
+def _take(blobs, i):
+    "The bytes of a blob; nobody gets them twice"
+    b = blobs[i] if isinstance(i, int) and i>=0 else None
+    if b is None: raise CrossError('a blob that is not there')
+    blobs[i] = None
+    return b
+
+def _text(v):
+    if not isinstance(v, str): raise CrossError('a text that is none')
+    return v
 
 _back = {
     'int': lambda v: int(v, 16), 'float': float, 'complex': lambda v: complex(*map(unpack, v)), 'Decimal': Decimal,
@@ -195,9 +206,9 @@ def _unpack(j, blobs, depth=0):
     if not isinstance(j, dict): return j
     tag,v = j.get('$'),j.get('v')
     if tag is None: return {k:_unpack(o, blobs, depth+1) for k,o in j.items()}
-    if tag=='blob': return blobs[v].decode('utf-8', 'surrogatepass')
-    if tag=='blobb': return bytes(blobs[v])
-    if tag=='opaque': return Opaque(str(j['t']), str(_unpack(v, blobs, depth+1)))
+    if tag=='blob': return _take(blobs, v).decode('utf-8', 'surrogatepass')
+    if tag=='blobb': return _take(blobs, v)
+    if tag=='opaque': return Opaque(_text(j['t'])[:200], _text(_unpack(v, blobs, depth+1)))
     if tag=='dict':
         ks = _hashable([_unpack(k, blobs, depth+1) for k,_ in v])
         return dict(zip(ks, (_unpack(o, blobs, depth+1) for _,o in v)))
@@ -206,7 +217,7 @@ def _unpack(j, blobs, depth=0):
 
 def unpack(
     j, # What `pack` made
-    blobs=() # And the bytes it put aside
+    blobs:list|tuple=() # And the bytes it put aside; those that are taken are gone from it
 ):
     "The value that `pack` packed"
     try: return _unpack(j, blobs)
