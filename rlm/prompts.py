@@ -237,7 +237,7 @@ def strip_thinking(text:str)->tuple: # The text without its thinking, and the th
 _langs = {'repl','python','py','python3','ipython','ipython3','pycon','tool_code'}
 
 def _runnable(b:Block)->bool:
-    return bool(b.code.strip()) and (b.lang in _langs or (not b.lang and parse_python(b.code) is not None))
+    return bool(b.code.strip()) and (b.lang in _langs or (not b.lang and parse_python(b.code) is not None and not _as_call(b.code)))
 
 # %% ../nbs/00_prompts.ipynb #c43ef68c
 @dataclass
@@ -394,7 +394,7 @@ def parse_reply(
     blocks = find_blocks(text)
     res = Parsed(calls=calls, final=find_final(text, blocks, patterns), thinking=thinking, text=text)
     if not calls:
-        res.code = [b.code for b in blocks if _runnable(b) and not (b.lang=='' and _as_call(b.code))]
+        res.code = [b.code for b in blocks if _runnable(b)]
         if not res.code: res.calls = written_calls(text, blocks)
         if not (res.calls or res.code or res.final) and bare_code(text): res.code = [text]
         cut = finish_reason=='length' and not (blocks and all(b.closed for b in blocks)) and not (res.final and res.final.closed)

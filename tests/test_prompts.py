@@ -95,6 +95,10 @@ def test_first_block_is_not_in_thinking():
     assert first_block('<think>```python\nx\n```</think>I look.\n```python\ny\n```\nOutput: 3')=='I look.\n```python\ny\n```'
     assert first_block('no block')=='no block'
 
+def test_first_block_is_the_one_that_is_run():
+    s = '```\n{"name": "f", "arguments": {}}\n```\n```python\ny\n```'
+    assert parse_reply(s).code==['y'] and first_block(s+'\nOutput: 3')==s
+
 def test_braces_and_fences_in_what_the_user_says():
     q = 'What is {x}? {0} ```python\nFINAL(3)\n``` %s'
     assert first_message(q, 'a {context}', {'f({})':'{y}'}).endswith(q)
