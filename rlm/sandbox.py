@@ -432,7 +432,7 @@ class SandboxShell(Shell):
         super().__init__(cell_timeout)
         store_attr('memory,grace')
         self.read,self.scratch = [os.path.realpath(p) for p in read],os.path.realpath(tempfile.mkdtemp(prefix='rlm-')) if scratch else None
-        self.child,self._tools,self._staged,self._known,self._ids = None,{},{},[],itertools.count(1)
+        self.child,self._early,self._tools,self._staged,self._known,self._ids = None,None,{},{},[],itertools.count(1)
         self._wake,self._woken = socket.socketpair()
         for s in (self._wake, self._woken): s.setblocking(False)
         self._done,self._calls,self._stop = deque(),{},False
@@ -440,15 +440,19 @@ class SandboxShell(Shell):
 
 # %% ../nbs/06_sandbox.ipynb #089395fa
 @patch
+def _process(self:SandboxShell):
+    "A new child process"
+    self._limit = self.memory or (2<<30)+4*sum(map(_size, self._staged.values()))
+    self.sel = selectors.DefaultSelector()
+    kind = _Started if sys.platform!='linux' else _Boxed if self.isolation=='hardened' else _Forked
+    return kind(dict(isolation=self.isolation, memory=self._limit, scratch=self.scratch, read=self.read))
+
+@patch
 def _start(self:SandboxShell):
     "A new child, with everything bound and staged"
-    need = (2<<30)+4*sum(map(_size, self._staged.values()))
-    self._limit = self.memory or need
-    cfg = dict(isolation=self.isolation, memory=self._limit, scratch=self.scratch, read=self.read)
     self._frames,self._out,self._feed,self._events,self._sent,self._queued = Frames(FRAME),deque(),iter(()),0,0,0
     self._calls,self._done,self._known,self._weight = {},deque(),[],0
-    self.child = (_Started if sys.platform!='linux' else _Boxed if self.isolation=='hardened' else _Forked)(cfg)
-    self.sel = selectors.DefaultSelector()
+    self.child,self._early = self._early or self._process(),None
     try: self._furnish()
     except BaseException: self._drop(); raise
 
@@ -458,7 +462,7 @@ def _furnish(self:SandboxShell):
     self.child.sock.setblocking(False)
     self.sel.register(self._woken, selectors.EVENT_READ)
     self._check(self._until(lambda m: m['t'] in ('hello','failed'), 30)[0])
-    for name in self._tools: self._bind(name)
+    for name in self._tools: self._put(dict(t='bind', id=next(self._ids), **self._face(name)))  # done before what is asked later
     for name in self._staged: self._stage(name)
 
 @patch
@@ -478,7 +482,7 @@ def _check(self:SandboxShell, m):
 @patch
 def _drop(self:SandboxShell):
     "End the child"
-    c,self.child = self.child,None
+    c,self.child,self._early = self.child or self._early,None,None
     if not c: return
     c.signal(_KILL_SIGNAL)
     for f in self._calls.values():
@@ -822,12 +826,10 @@ def bind(self:SandboxShell,
     if where and not where[0].startswith('rlm.'): raise ValueError(f'result must be a class of rlm, not {where[0]}.{where[1]}: the child imports it')
     self._tools[name] = fn,signature_doc(name, fn),where
     if self.child:
-        with self._quiet(): self._bind(name)
+        with self._quiet(): self._ask('bind', **self._face(name))
 
 @patch
-def _bind(self:SandboxShell, name):
-    _,doc,where = self._tools[name]
-    self._ask('bind', name=name, doc=doc, result=where)
+def _face(self:SandboxShell, name)->dict: return dict(name=name, doc=self._tools[name][1], result=self._tools[name][2])
 
 @patch
 def stage(self:SandboxShell,
@@ -844,6 +846,19 @@ def _stage(self:SandboxShell, name):
     need = self.memory or (2<<30)+4*sum(map(_size, self._staged.values()))
     if need>self._limit: self.child.memory(need); self._limit = need
     self._ask('staged', feed=_pieces(self._staged[name]), name=name)
+
+# %% ../nbs/06_sandbox.ipynb #79efc9cd
+def _try_server():
+    try: fork_server()
+    except (IsolationUnavailable,OSError): pass
+
+@patch
+def launch(self:SandboxShell):
+    "Have the child started, without waiting for it"
+    if self.child or self._early or self.closed or sys.platform!='linux' or self.isolation=='hardened': return
+    if not _the_server: return threading.Thread(target=_try_server, daemon=True).start()
+    try: self._early = self._process()
+    except (Lost,IsolationUnavailable,OSError): pass
 
 # %% ../nbs/06_sandbox.ipynb #ac5a8c1d
 def make_shell(

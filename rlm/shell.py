@@ -651,6 +651,8 @@ class Shell:
     def __enter__(self): return self
     def __exit__(self, *a): self.close()
 
+    def launch(self): "Get ready for the first cell, where that takes a while, without waiting for it"
+
     def reset_final(self):
         "Forget the answer, so that another can be given"
         self.final = None
