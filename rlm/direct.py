@@ -118,7 +118,8 @@ async def _read_stream(r, on_delta)->dict:
     async for line in r.content:
         if not line.startswith(b'data:') or (data:=line[5:].strip()) in (b'',b'[DONE]'): continue
         if (d:=_parsed(data)) is None: raise ServerError(f'the server sent a stream with something that is no JSON: {data[:200]!r}', r.status, kind='server')
-        s.add(d)
+        try: s.add(d)
+        except (AttributeError,TypeError,KeyError,ValueError): raise ServerError(f'the server sent a stream with something in no known shape: {data[:200]!r}', r.status, kind='bad_reply') from None
     return s.reply()
 
 # %% ../nbs/02d_direct.ipynb #dcd444a8
@@ -137,6 +138,10 @@ async def post_chat(
     async with sent as r:
         if r.status<400 and r.content_type=='text/event-stream': return await _read_stream(r, on_delta)
         res = read_body(await r.read(), r.status, r.headers)
-    text = ((res.get('choices') or [{}])[0].get('message') or {}).get('content')
-    if on_delta and isinstance(text, str) and text: on_delta(text)
+    if on_delta and isinstance(text:=_content(res), str) and text: on_delta(text)
     return res
+
+def _content(d:dict):
+    "The text of a whole reply, if it has one"
+    try: return d['choices'][0]['message']['content']
+    except (KeyError,TypeError,IndexError): return None

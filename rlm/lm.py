@@ -25,12 +25,17 @@ from .prices import listed,plain_cost
 _lock = threading.Lock()
 _loop = _thread = None
 
+def _unheard(loop, context):
+    "Print what went wrong on the loop, but for a call that nobody waits for"
+    if 'never retrieved' not in context['message']: loop.default_exception_handler(context)
+
 def background_loop()->asyncio.AbstractEventLoop:
     "The event loop on which all calls to models run; started on first use"
     global _loop,_thread
     with _lock:
         if _thread is None or not _thread.is_alive():  # also so in a child made by `os.fork`
             _loop = asyncio.new_event_loop()
+            _loop.set_exception_handler(_unheard)
             _thread = threading.Thread(target=_loop.run_forever, name='rlm-calls', daemon=True)
             _thread.start()
             _at_exit()
@@ -188,6 +193,7 @@ def _apart(content:str, reasoning:str)->tuple:
 def _text(content)->str:
     "Content as text; some providers give a list of parts"
     if isinstance(content, list): content = ''.join(o.get('text') or '' for o in content if isinstance(o,dict))
+    if not isinstance(content or '', str): raise TypeError(f'a text must not be {content!r:.50}')
     return sendable(content or '')
 
 def _tool_calls(calls:list|None)->list:
@@ -195,25 +201,31 @@ def _tool_calls(calls:list|None)->list:
     return [_tool_call(i, o, o.get('function') or {}) for i,o in enumerate(calls or [])]
 
 def _tool_call(i, o, f)->dict:
-    d = dict(id=o.get('id') or f'call_{i}', type='function', function=dict(name=f.get('name') or '', arguments=_args(f.get('arguments'))))
+    d = dict(id=_text(o.get('id')) or f'call_{i}', type='function', function=dict(name=_text(f.get('name')), arguments=_args(f.get('arguments'))))
     more = o.get('provider_specific_fields')  # Gemini's signatures, which it wants back
     return {**d, 'provider_specific_fields': more} if more else d
 
 def _args(a)->str: return sendable(a if isinstance(a,str) else json.dumps(a) if a else '')
 
-def _reason(reason, calls)->str: return 'tool_calls' if calls and reason in (None,'stop') else 'length' if reason=='max_tokens' else reason or 'stop'
+def _reason(reason, calls)->str: return 'tool_calls' if calls and reason in (None,'stop') else 'length' if reason=='max_tokens' else str(reason or 'stop')
 
+# %% ../nbs/03_lm.ipynb #0e7a0e07
 def to_reply(response, messages:list, model:str='')->Reply:
     "Read a response (litellm's object, or a dict of the same shape)"
     d = response if isinstance(response, dict) else response.model_dump()
-    c = (d.get('choices') or [None])[0]
-    if not c: raise LMError('bad_reply', f'{model}: the provider sent a response without choices: {str(d)[:200]}')
-    m,u = c.get('message') or {}, _believed(d.get('usage'))
-    refusal = m.get('refusal') or (m.get('provider_specific_fields') or {}).get('refusal')
+    try: return _read(d, d['choices'][0], response, messages, model)
+    except (AttributeError,TypeError,LookupError,ValueError,RecursionError) as e:
+        what = 'in no known shape' if d.get('choices') else 'without choices'
+        raise LMError('bad_reply', f'{model}: the provider sent a response {what}: {str(d)[:200]}') from e
+
+def _read(d, c, response, messages, model)->Reply:
+    "`to_reply` of the first choice"
+    m = c.get('message') or {}
+    u,calls = _believed(d.get('usage')),_tool_calls(m.get('tool_calls'))
+    refusal = _text(m.get('refusal') or (m.get('provider_specific_fields') or {}).get('refusal')) or None
     text,thinking = _apart(_text(m.get('content')), _text(m.get('reasoning_content') or m.get('reasoning')))
-    calls = _tool_calls(m.get('tool_calls'))
-    return Reply(text, thinking, calls, _reason(c.get('finish_reason'), calls), refusal, _usage(u, messages, m),
-                 model or d.get('model') or '', _as_object(d) if isinstance(response, dict) else response, u is None, m.get('thinking_blocks') or [])
+    return Reply(text, thinking, calls, _reason(c.get('finish_reason'), calls), refusal, _usage(u, messages, m), model or _text(d.get('model')),
+                 _as_object(d) if isinstance(response, dict) else response, u is None, m.get('thinking_blocks') or [])
 
 # %% ../nbs/03_lm.ipynb #06f85d3a
 def as_response(
@@ -680,7 +692,7 @@ def _own_cost(self:LM, reply:Reply):
     d = reply.response.model_dump()
     entry = listed(d.get('model') or self.model.removeprefix('openai/'))
     if None in (entry.get('input_cost_per_token'),entry.get('output_cost_per_token')): return None
-    c = plain_cost(entry, d['usage'], d.get('service_tier'))
+    c = plain_cost(entry, {**d['usage'], 'prompt_tokens':u.prompt_tokens}, d.get('service_tier'))
     return NotImplemented if c is None else c
 
 # %% ../nbs/03_lm.ipynb #36ee1f03

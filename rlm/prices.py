@@ -33,7 +33,7 @@ def listed(model:str)->dict:
 # %% ../nbs/02e_prices.ipynb #6e92b85f
 def _plain(entry:dict, u:dict, tier)->bool:
     "Whether a cost is a plain multiplication"
-    details = {**(u.get('prompt_tokens_details') or {}), **(u.get('completion_tokens_details') or {})}
+    details = {k:v for o in ('prompt_tokens_details','completion_tokens_details') if isinstance(u.get(o), dict) for k,v in u[o].items()}
     odd = any(v for k,v in details.items() if k not in ('cached_tokens','reasoning_tokens')) or entry.keys() & {'tiered_pricing','off_peak_pricing','output_cost_per_reasoning_token'}
     below = all(u['prompt_tokens']<=int(k)*1000 for k in re.findall(r'_above_(\d+)k_', ' '.join(entry)))
     return below and not odd and tier in (None,'default','auto')
