@@ -29,7 +29,7 @@ class SubCalls:
         publish=None # Called with each event, from any thread
     ):
         self.lm,self.lock,self.live,self.futures,self.serving = lm,threading.Lock(),0,set(),False
-        self.idle = threading.Condition(self.lock)
+        self.idle,self.ending = threading.Condition(self.lock),False
         self._serve(ledger or Ledger(), publish)
 
     def _serve(self, ledger, publish=None, tape=None, on_live=None):
@@ -49,16 +49,17 @@ def begin(self:SubCalls, ledger:Ledger, publish=None, tape=None, on_live=None):
 @patch
 def end(self:SubCalls, timeout:float=3):
     "Cancel what is in flight, and wait until it is settled"
-    with self.lock: futs = list(self.futures)
+    with self.lock: self.ending,futs = True,list(self.futures)
     for f in futs: f.cancel()
     with self.idle: self.idle.wait_for(lambda: not self.live, timeout)
-    self.publish,self.serving = (lambda ev: None),False
+    self.publish,self.serving,self.ending = (lambda ev: None),False,False
 
 @patch
 def _submit(self:SubCalls, coro)->Future:
     fut = submit(coro)
     with self.lock: self.futures.add(fut)
     fut.add_done_callback(self._done)
+    if self.ending: fut.cancel()
     return fut
 
 @patch
@@ -78,7 +79,7 @@ async def _ask(self:SubCalls, prompt:str, est:Usage, ledger:Ledger)->str:
     "Ask the sub-model; `est` has been reserved on `ledger`"
     if rec:=self.tape and self.tape.take('llm_query', prompt): return await self._recorded(rec, est, ledger)
     used,ev,t0,publish = Usage(),SubReplied(prompt=prompt, error='cancelled'),time.monotonic(),self.publish
-    self._count(1)
+    self._enter(est, ledger)
     try:
         if self.fatal: raise RuntimeError(f'not asked: {self.fatal}')
         self.on_live()
@@ -115,6 +116,15 @@ def _announce(self:SubCalls, prompt)->int: # The number of the call
         i = self.n
     self.publish(SubStarted(id=i, prompt=prompt[:200], model=self.lm.model))
     return i
+
+@patch
+def _enter(self:SubCalls, est, ledger):
+    "Count a call as in flight; not when the run is ending, since that waits for those in flight"
+    with self.lock:
+        self.live += not self.ending
+        if not self.ending: return
+    ledger.settle(est, Usage())
+    raise RuntimeError('not asked: the run has ended')
 
 @patch
 def _count(self:SubCalls, n):
@@ -245,6 +255,7 @@ def _furnish(sh, ctx, lm, search):
     sh.stage('context', ctx)
     for f in (sh.sub.llm_query, sh.sub.llm_query_batched, sh.sub.SHOW_BUDGET): sh.bind(f.__name__, f)
     if search: add_search(sh, ctx)
+    sh.launch()
     return sh
 
 # %% ../nbs/09_tools.ipynb #95097878
