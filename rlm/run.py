@@ -22,6 +22,11 @@ from .tools import make_run_repl,tool_schema,tool_name,ToolError,call_tool,as_te
 from .shell import Final,LocalShell,Result,cut_middle,pack,same_error,unpack
 
 # %% ../nbs/09b_run.ipynb #2fddce7d
+def _shown(f, o)->str:
+    "`f(o)`, also of an answer that cannot be shown, such as a number of more than 4,300 digits"
+    try: return f(o)
+    except Exception as e: return f'<{type(o).__name__}: showing it failed, {type(e).__name__}>'
+
 @dataclass(repr=False)
 class Answer:
     "How a run ended, what it cost, and how it came about"
@@ -43,14 +48,14 @@ class Answer:
     def found(self): return next((o.text for o in reversed(self.trajectory) if isinstance(o,CodeRan) and any(o.result.get(k) for k in ('stdout','value','error'))), None)
     def __repr__(self):
         why = f', error={self.error!r}' if self.error else ''
-        return f'Answer({cut_middle(repr(self.answer), 500, "")[0]}, status={self.status!r}{why}; {self.steps} steps, {self.usage})'
+        return f'Answer({cut_middle(_shown(repr, self.answer), 500, "")[0]}, status={self.status!r}{why}; {self.steps} steps, {self.usage})'
     def _repr_html_(self):
         from rlm import view
         return view.answer_html(self)
     def _repr_markdown_(self):
         from rlm import view
         return view.answer_markdown(self)
-    def __str__(self): return str(self.answer) if self.answer is not None else f'(no answer: {self.status}{": "+self.error if self.error else ""})'
+    def __str__(self): return _shown(str, self.answer) if self.answer is not None else f'(no answer: {self.status}{": "+self.error if self.error else ""})'
 
 # %% ../nbs/09b_run.ipynb #733257a7
 def check_question(question)->str:
