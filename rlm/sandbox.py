@@ -167,7 +167,8 @@ def _child_main(sock, cfg, core=None):
     os.chdir(cfg['scratch'] or '/')
     tempfile.tempdir = None
     random.seed(0)
-    report = confine(cfg)
+    try: report = confine(cfg)
+    except Exception as e: return sock.sendall(b''.join(frame(dict(t='failed', error=f'{type(e).__name__}: {e}'))))
     if hasattr(os, 'register_at_fork'): os.register_at_fork(after_in_child=lambda: os._exit(1))  # or two would speak on one socket
     _Child(sock, core or Core(alone=True), report).loop()
 
@@ -210,9 +211,7 @@ def spawn(self:_Server, cfg, fds):
         sock = socket.socket(fileno=os.dup2(fds[0], 3))
         os.closerange(4, 1024)
         if 'box' in cfg: os.execv(cfg['box'][0], cfg['box'])
-        try: _child_main(sock, cfg, self.core)
-        except Exception as e:
-            for b in frame(dict(t='failed', error=f'{type(e).__name__}: {e}')): sock.sendall(b)
+        _child_main(sock, cfg, self.core)
     finally: os._exit(1)
 
 @patch
@@ -377,8 +376,9 @@ class _Boxed(_Forked):
             _,more,_,_ = self.sock.recvmsg(1, socket.CMSG_SPACE(12), socket.MSG_PEEK)
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
             self.pid = struct.unpack('i', more[0][2][:4])[0]
-            self.fd = os.pidfd_open(self.pid)
         except (OSError,IndexError) as e: super().signal(signal.SIGKILL); raise Lost(f'nothing came out of the box: {e}') from None
+        try: self.fd = os.pidfd_open(self.pid)
+        except OSError: self.fd = None  # it has ended already, and said why
     def signal(self, sig):
         if sig!=signal.SIGINT or self.fd is None: return super().signal(sig)
         try: signal.pidfd_send_signal(self.fd, sig)
@@ -473,7 +473,7 @@ def _check(self:SandboxShell, m):
     self.report = dict(isolation=self.isolation, **report)
     if self.isolation=='process' or sys.platform!='linux': return
     held = dict.fromkeys([f'{k} namespace' for k in SPACES], False)|held if held and self.isolation=='hardened' else held
-    weak = [k for k,v in held.items() if not v]
+    weak = [k.replace('_',' ') for k,v in held.items() if not v]
     if m['t']=='failed' or not held or weak:
         why = m.get('error') or ('it could still: '+', '.join(weak) if weak else 'no report')
         raise IsolationUnavailable(f'this system cannot confine the shell ({str(why)[:300]}). {_ways}')
@@ -742,7 +742,7 @@ def _restart(self:SandboxShell):
         try: return self._start()
         except (Lost,OSError) as e:
             self._drop()
-            if not again: raise IsolationUnavailable(f'the shell\'s process does not start: {e or "it ended at once"}. {_ways}') from None
+            if not again: raise IsolationUnavailable(f'the shell\'s process does not start: {str(e) or "it ended at once"}. {_ways}') from None
 
 # %% ../nbs/06_sandbox.ipynb #c155585a
 @patch

@@ -366,6 +366,136 @@ def test_a_child_that_holds_less_is_refused(sh, monkeypatch):
     monkeypatch.setattr(sandbox.SandboxShell, '_until', lambda self,*a: (dict(t='hello', report=dict(held=dict(fork=False, socket='refused'))),[]))
     with pytest.raises(IsolationUnavailable, match='fork'): sh.run_cell('1')
 
+# A tier never reports more than it holds: each piece taken away is noticed, and the shell is not given out
+
+pieces = dict(landlock=('c._landlock = lambda *a: {}', 'list files'), seccomp=('c._seccomp = lambda: 0', 'socket'), processes=('c._CALLS = c._CALLS.replace("fork 57 - ","").replace(" clone 56 220","").replace(" clone3 435 435","")', 'fork'),
+    network=('c._CALLS = c._CALLS.replace("socket 41 198","")', 'socket'), files=('old = c._landlock; c._landlock = lambda r, w, d: old({*r,"/"}, w, d)', 'list files'), writing=('old = c._landlock; c._landlock = lambda r, w, d: old(r, {*w,"/"}, d)', 'write file'),
+    report=('c._held = lambda *a: {}', 'no report'), failure=('def no(*a): raise OSError(1, "no such thing here")\nc._landlock = no', 'no such thing here'))
+if os.name=='posix' and not os.geteuid(): pieces |= dict(capabilities=('c._drop_capabilities = c._leave_root = lambda *a: None', 'capabilities'))
+
+def without(monkeypatch, piece):
+    "Children from now on lack it"
+    old = sandbox._python
+    def weak(*a):
+        cmd = old(*a)
+        return [o.replace('import rlm.sandbox as s', f'import rlm.confine as c; exec({piece!r}); import rlm.sandbox as s') for o in cmd]
+    monkeypatch.setattr(sandbox, '_python', weak)
+
+boxed = ''
+try: confine.tier('hardened')
+except IsolationUnavailable as e: boxed = str(e)
+hard = pytest.mark.skipif(bool(boxed), reason=boxed)
+tiers = [pytest.param('os', marks=confined), pytest.param('hardened', marks=hard)]
+
+@pytest.mark.parametrize('isolation', tiers)
+@pytest.mark.parametrize('name', pieces)
+def test_a_piece_that_is_missing_is_noticed(name, isolation, server, monkeypatch):
+    code,said = pieces[name]
+    if isolation=='hardened' and name in ('writing','capabilities'): pytest.skip('bubblewrap sees to that too')
+    without(monkeypatch, code)
+    with make_shell(isolation) as s, pytest.raises(IsolationUnavailable, match=f'(?s){said}.*Ways out: '): s.run_cell('1')
+
+@hard
+@pytest.mark.parametrize('keep', ['pid','net','uts'])
+def test_a_namespace_that_is_missing_is_noticed(keep, server, monkeypatch):
+    old,others = sandbox._boxed,[f'--unshare-{o}' for o in ('ipc','pid','net','uts','cgroup') if o!=keep]
+    def weak(*a): return [x for o in old(*a) for x in (others if o=='--unshare-all' else [] if o in ('--hostname','shell') else [o])]
+    monkeypatch.setattr(sandbox, '_boxed', weak)
+    with make_shell('hardened') as s, pytest.raises(IsolationUnavailable, match=f'{keep} namespace|ended at once'): s.run_cell('1')
+
+def test_what_the_kernel_lacks_is_named(monkeypatch):
+    for name,said in (('landlock_version','Landlock'), ('_seccomp_works','seccomp')):
+        with monkeypatch.context() as m:
+            m.setattr(confine, name, lambda: 0)
+            for o in ('auto','os','hardened'):
+                with pytest.raises(IsolationUnavailable, match=f'{said}.*Ways out'): make_shell(o)
+
+@confined
+def test_bubblewrap_that_is_missing_or_hindered_is_named(monkeypatch, tmp_path):
+    monkeypatch.setattr(confine, '_bwraps', lambda: iter(()))
+    with pytest.raises(IsolationUnavailable, match='not installed.*Ways out'): make_shell('hardened')
+    fake = tmp_path/'bwrap'
+    fake.write_text('#!/bin/sh\necho "setting up uid map: Permission denied" >&2\nexit 1\n')
+    fake.chmod(0o755)
+    monkeypatch.setattr(confine, '_bwraps', lambda: iter([str(fake)]))
+    with pytest.raises(IsolationUnavailable, match='setting up uid map: Permission denied.*Ways out'): make_shell('hardened')
+
+# In the box
+
+@pytest.fixture(scope='module')
+def box():
+    if boxed: pytest.skip(boxed)
+    with SandboxShell('hardened', cell_timeout=30, grace=1.5) as s: yield s
+
+def test_box_cells_calls_and_contexts(box):
+    box.bind('add', add)
+    box.stage('context', {'k':['v'*2_000_000]})
+    assert box.run_cell('add(len(context["k"][0]))').value=='2000001' and box.user_ns['context']['k'][0][:2]=='vv'
+
+def test_box_is_interrupted_and_keeps(box):
+    r = box.run_cell('n = 1\nwhile True: pass', timeout=.3)
+    assert r.status=='timeout' and box.run_cell('n').value=='1'
+
+@pytest.mark.parametrize('code,said', [('import os; os._exit(3)','exit code 3'), ('import os; os.kill(os.getpid(), 9)','signal 9'), ('import ctypes; ctypes.string_at(0)','signal 11')])
+def test_box_ends_and_says_how(box, code, said):
+    r = box.run_cell(code)
+    assert r.status=='lost' and said in r.error and box.run_cell('1').value=='1'
+
+def test_box_deaf_is_ended(box):
+    box.run_cell('1')
+    pid = box.child.pid
+    r = box.run_cell('from collections import deque; from itertools import repeat; deque(repeat(0), maxlen=0)', timeout=.3)
+    assert r.status=='lost' and wait_gone(pid)
+
+def test_box_memory(box):
+    assert box.run_cell('x = bytearray(40<<30)').error_type=='MemoryError'
+
+@hard
+def test_box_grows_with_its_context():
+    with SandboxShell('hardened') as s:
+        s.run_cell('1')
+        s.stage('context', 'λ'*700_000_000)  # more than the first limit
+        assert s.run_cell('len(context)').value=='700000000'
+
+@hard
+def test_box_scratch_is_its_own():
+    with SandboxShell('hardened', scratch=True) as s:
+        assert s.run_cell('import tempfile\nf = tempfile.NamedTemporaryFile("w", delete=False); f.write("x"); f.close(); open(f.name).read()').value=="'x'"
+        r = s.run_cell('for i in range(3):\n    with open(f"f{i}","wb") as f: f.write(b"x"*200_000_000)')
+        assert r.error_type=='OSError' and os.listdir(s.scratch)==[]
+
+@hard
+def test_box_read_more(secret):
+    with SandboxShell('hardened', read=[secret]) as s: assert s.run_cell(f'open({str(secret)!r}).read()').value=="'secret'"
+
+@hard
+def test_box_in_a_thread_outlives_it():
+    got = []
+    def f(): s = SandboxShell('hardened'); s.run_cell('a = 1'); got.append(s)
+    t = threading.Thread(target=f); t.start(); t.join()
+    time.sleep(.2)
+    with got[0] as s: assert s.run_cell('a').value=='1'
+
+@hard
+@pytest.mark.parametrize('then', ['', 's.run_cell("from collections import deque; from itertools import repeat; deque(repeat(0), maxlen=0)")'], ids=['end','killed in C'])
+def test_box_does_not_stay_behind(then):
+    p = subprocess.Popen([sys.executable,'-c',script.format(tier='hardened', then=then)], stdout=subprocess.PIPE, text=True, cwd=Path(sandbox.__file__).parent.parent)
+    child,server,_ = p.stdout.readline().split()
+    if then: time.sleep(.3); p.kill()
+    p.wait(20)
+    p.stdout.close()
+    assert wait_gone(child, server)
+
+@hard
+def test_two_boxes_see_nothing_of_each_other():
+    with SandboxShell('hardened') as a, SandboxShell('hardened') as b:
+        assert [s.run_cell('import os; os.getpid()').value for s in (a,b)]==['2','2'] and a.child.pid!=b.child.pid
+        assert os.readlink(f'/proc/{a.child.pid}/ns/pid')!=os.readlink(f'/proc/{b.child.pid}/ns/pid')
+
+def test_probe_of_the_box(box):
+    r = probe('hardened')
+    assert r['isolation']=='hardened' and all(r[k] for k in sandbox._attempts)
+
 # Nothing stays behind
 
 def alive(pid):
