@@ -18,7 +18,7 @@ from fastcore.basics import patch,store_attr
 from .budget import Usage
 from .events import RootReplied,SubReplied,RunEnded,read_log,secret_values,redact
 from .cache import open_cache,request_key
-from .direct import post_chat,close_session
+from .direct import available,post_chat,close_session
 from .prices import listed,plain_cost
 
 # %% ../nbs/03_lm.ipynb #901e5137
@@ -484,7 +484,7 @@ def _plain_messages(messages)->bool:
 def _way(self:LM, target:dict, messages:list, opts:dict)->tuple|None: # Address, key, body and headers for `post_chat`
     "The direct way to the server, or `None` if litellm is to be asked"
     provider,_,name = target['model'].partition('/')
-    if not self.direct or provider!='openai' or not _plain_messages(messages) or (opts:=_settings(name, opts)) is None: return None
+    if not self.direct or provider!='openai' or not available() or not _plain_messages(messages) or (opts:=_settings(name, opts)) is None: return None
     own = target.get('api_base') or os.environ.get('OPENAI_BASE_URL') or os.environ.get('OPENAI_API_BASE')
     url,key = own or 'https://api.openai.com/v1',target.get('api_key') or os.environ.get('OPENAI_API_KEY')
     if not key or '@' in url or listed(name).get('mode', 'chat' if own else None)!='chat' or _proxied(url) or _set_up(): return None

@@ -80,3 +80,13 @@ def test_a_reply_where_a_stream_was_asked_for():
     got = []
     with FakeServer(lambda r: Fault(200, dict(choices=[dict(message=dict(content='whole'), finish_reason='stop')]))) as s:
         assert LM('openai/x', s.url, stream=True).complete(M, on_delta=got.append).content=='whole' and got==['whole']
+
+def test_a_stream_by_another_name():
+    "Some servers stream, and call it plain text"
+    chunk = json.dumps(dict(choices=[dict(index=0, delta=dict(content='pieces'), finish_reason='stop')]))
+    with FakeServer(lambda r: Fault(200, f'data: {chunk}\r\n\r\ndata: [DONE]\r\n\r\n', content_type='text/plain')) as s:
+        assert LM('openai/x', s.url, stream=True).complete(M).content=='pieces'
+
+def test_without_aiohttp(monkeypatch):
+    monkeypatch.setattr('rlm.lm.available', lambda: False)
+    assert LM('x', 'http://127.0.0.1:9/v1')._way(dict(model='openai/x', api_base='http://127.0.0.1:9/v1', api_key='k'), M, {}) is None
