@@ -9,7 +9,6 @@ __all__ = ['ContextError', 'decode', 'read_text', 'read_texts', 'place', 'walk',
 # %% ../nbs/04_context.ipynb #57a79d27
 import codecs,hashlib,json,stat
 from pathlib import Path
-from statistics import median
 
 # %% ../nbs/04_context.ipynb #f58f7dfd
 class ContextError(ValueError): "A context that cannot be used; the message says what is wrong with it and what to do"
@@ -184,10 +183,15 @@ def _sample(text, name, n):
 
 def _size(n): return f"{n:,} character{'s'*(n!=1)} (about {est_tokens(n):,} token{'s'*(n>4 or n==0)})"
 
+def _lines(s, most=1<<27):
+    "How many lines, estimated where it would take long to count them"
+    if len(s)>most: return f"about {round(s.count(chr(10), 0, most)*len(s)/most):,} lines"
+    n = s.count('\n') + (not s.endswith('\n'))
+    return f"{n:,} line{'s'*(n!=1)}"
+
 def _describe_str(s, n):
-    lines = s.count('\n') + (not s.endswith('\n'))
     end = f" and context[-{n//2}:] == {s[-(n//2):]!r}" if n and len(s)>2*n else ''
-    return f"`context` is a str of {_size(len(s))} in {lines:,} line{'s'*(lines!=1)}. {_sample(s,'context',n)}{end}".rstrip()
+    return f"`context` is a str of {_size(len(s))} in {_lines(s)}. {_sample(s,'context',n)}{end}".rstrip()
 
 # %% ../nbs/04_context.ipynb #885427e3
 def _keys(d, n=5):
@@ -196,6 +200,7 @@ def _keys(d, n=5):
 
 def _describe_parts(o, n):
     "Of a list or a dictionary"
+    from statistics import median
     vs = list(o.values()) if isinstance(o,dict) else o
     sizes,kinds = [n_chars(v) for v in vs], sorted({type(v).__name__ for v in vs})
     res = f"`context` is a {type(o).__name__} of {len(vs):,} part{'s'*(len(vs)!=1)} ({' and '.join(kinds)}), {_size(sum(sizes))} in all; "

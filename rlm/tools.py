@@ -18,7 +18,6 @@ from .lm import LM,LMError,get_lm,submit,wait,est_tokens
 from .context import load_context,describe,looks_like_path,source_of
 from .shell import Shell,Result,cut_middle
 from .sandbox import make_shell
-from .search import Index,Hits
 
 # %% ../nbs/09_tools.ipynb #97e44ab4
 class SubCalls:
@@ -261,6 +260,7 @@ def _furnish(sh, ctx, lm, search):
 # %% ../nbs/09_tools.ipynb #95097878
 def add_search(sh:Shell, ctx):
     "Put `search(query, k=3)` into a shell"
+    from rlm.search import Index,Hits
     lock,index = threading.Lock(),[]
     def search(query:str, k:int=3):
         "The k passages of the context that match the words of the query best"
