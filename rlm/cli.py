@@ -403,10 +403,18 @@ def _shell_checks(found:dict, tried:list)->list: # Of `Check`
     if through: res.append(Check('shell', 'tried, and possible', 'broken', ', '.join(through)))
     return res
 
+def _hardened()->Check:
+    "Whether `isolation='hardened'` can be had, by making a box"
+    from rlm.confine import IsolationUnavailable,find_bwrap,tier
+    try:
+        tier('hardened')
+        return Check('shell', 'hardened', 'ok', f"isolation='hardened' can be had, by {find_bwrap()}")
+    except IsolationUnavailable as e: return Check('shell', 'hardened', 'note', str(e))
+
 def check_shell()->list: # Of `Check`
     "How the shell is confined here, by trying to break out"
     from rlm.sandbox import IsolationUnavailable,_attempts,probe
-    try: return _shell_checks(probe(), list(_attempts))
+    try: return [*_shell_checks(probe(), list(_attempts)), _hardened()]
     except IsolationUnavailable as e: return [Check('shell', 'isolation', 'broken', str(e))]
     except Exception as e: return [Check('shell', 'isolation', 'broken', f'{type(e).__name__}: {e}')]
 
