@@ -229,8 +229,11 @@ def write(self:Log, ev:Event):
 
 @patch
 def close(self:Log):
-    "Close the file"
-    with self.lock: self.f.close()
+    "Close the file, and unlock it at once: a process that was forked just now may hold it a while longer"
+    with self.lock:
+        try: fcntl and not self.f.closed and fcntl.flock(self.f, fcntl.LOCK_UN)
+        except OSError: pass  # a file system without locks
+        self.f.close()
 
 # %% ../nbs/02_events.ipynb #83144faf
 def read_log(path)->list: # Of events

@@ -11,7 +11,7 @@ every row must leave behind: nothing but the log, and a bill that is the sum of 
 
 Faults that end the host itself (Ctrl-C, SIGKILL) are put into a process of its own, forked from a `Nursery`, or a Jupyter kernel.
 """
-import asyncio,atexit,ctypes,functools,gc,json,os,shutil,signal,socket,subprocess,sys,tempfile,threading,time
+import asyncio,atexit,ctypes,functools,gc,json,logging,os,shutil,signal,socket,subprocess,sys,tempfile,threading,time
 from collections import Counter
 from dataclasses import dataclass,field,replace
 from pathlib import Path
@@ -72,9 +72,9 @@ def _costs(o, usage):
 
 class Server(FakeServer):
     "Gives the replies of a `Talk`"
-    def __init__(self, talk, press=None):
+    def __init__(self, talk, press=None, **kw):
         self.press = press
-        super().__init__(talk)
+        super().__init__(talk, **kw)
 
     def take(self, req):
         o = super().take(req)
@@ -87,7 +87,10 @@ class Server(FakeServer):
         self.close()
         end = time.monotonic()+5
         while self._open and time.monotonic()<end: time.sleep(.01)
-        return [len(self.given), *[sum((o or {}).get(k,0) for o in self.given) for k in ('prompt_tokens','completion_tokens')]]
+        return [len(self.given), *[sum(o[k] for o in self.given if _sane(o)) for k in _tokens]]
+
+_tokens = 'prompt_tokens','completion_tokens'
+def _sane(usage): return usage is not None and all(isinstance(usage[k], int) and usage[k]>=0 for k in _tokens)
 
 # What is left behind
 
@@ -124,9 +127,10 @@ def more(before, folder=None, seconds=5)->dict:
     "What there is more of than before, after some time to settle"
     from rlm import lm
     end = time.monotonic()+seconds
+    gc.collect()
     while True:
         now = left(folder)
-        if now['calls']<=before['calls'] and lm._thread and lm._thread.is_alive(): lm.submit(_let_go()).result(5)
+        if not now['calls'] and lm._thread and lm._thread.is_alive(): lm.submit(_let_go()).result(5)
         res = {k:[v,now[k]] for k,v in before.items() if (set(now[k])-set(v) if isinstance(v,list) else now[k]>v)}
         if not res or time.monotonic()>end: return res
         time.sleep(.05)
@@ -138,8 +142,9 @@ def host(spec):
     from rlm import RLM
     before,folder = left(),Path(spec['folder'])
     try:
-        exec(spec['hook'], globals())
+        exec(spec['hook'], dict(globals(), spec=spec))
         a = RLM('openai/fake', base_url=spec['url'], log=folder/'run.jsonl', **spec['kw'])(QUESTION, TEXT+'.'*spec['size'])
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # what comes now is no matter of rlm's
         res = told(a)
     except BaseException as e: res = dict(status=f'raised {type(e).__name__}', answer=None, error=str(e))
     (folder/'result.json').write_text(json.dumps(res|dict(more=_ended(before))))
@@ -147,10 +152,10 @@ def host(spec):
 def _ended(before):
     "What is left when rlm has ended what it keeps from run to run"
     import rlm.lm,rlm.sandbox
+    now = more(dict(calls=0, threads=before['threads']+1))  # the thread of the calls is kept
     rlm.sandbox.stop_server()
-    calls = more(dict(calls=0))
     rlm.lm._end()
-    return more(before)|calls
+    return now|more(before)
 
 def once(obj, name, sig, after=0., when=lambda *args: True):
     "The next call of a function sends a signal to its own process"
@@ -230,9 +235,9 @@ class World:
         self.folder,self.way,self.shell,self.host = Path(folder),way,shell,dict(script=script, notebook=notebook).get(place, lambda: None)()
         self.log,self.servers,self.own = self.folder/'run.jsonl',[],{'run.jsonl','result.json','stderr'}
 
-    def serve(self, *root, press=None, **kw):
+    def serve(self, *root, press=None, key=None, idle=60., **kw):
         "A server; every row gets a new one"
-        self.servers.append(s:=Server(Talk(*root, **kw), press))
+        self.servers.append(s:=Server(Talk(*root, **kw), press, key=key, idle=idle))
         return s
 
     def rlm(self, **kw):
@@ -245,15 +250,16 @@ class World:
         self.serve(*root, sub=sub, last=last)
         return self.rlm(**kw)(QUESTION, context)
 
-    def play(self, *root, hook='', size=0, code=0, sig=signal.SIGINT, presses=1, sub=str.upper, last=RIGHT, **kw):
+    def play(self, *root, hook='', size=0, code=0, sig=signal.SIGINT, presses=1, pause=.03, sub=str.upper, last=RIGHT, **kw):
         "Serve replies to a host of its own, and wait for its end; what it wrote down"
+        over = threading.Event()
         def press():
             for _ in range(presses):
-                self.host.signal(sig)
-                time.sleep(.1)
+                if not over.wait(pause): self.host.signal(sig)
         s = self.serve(*root, press=press, sub=sub, last=last)
         self.host.start(dict(folder=str(self.folder), url=s.url, kw=kw, hook=hook, size=size))
         ended,orphans = self.host.wait()
+        over.set()
         assert ended==code and not orphans, (ended, orphans)
         err = self.folder/'stderr'
         assert not err.exists() or not err.read_text(), err.read_text()
@@ -277,11 +283,11 @@ def check(w, a):
     t = told(a) if isinstance(a, Answer) else a
     assert t['status']!='answer' or t['answer']==RIGHT, t
     given = [sum(o) for o in zip(*[s.paid() for s in w.servers])] if w.servers else [0,0,0]
-    known = all(o is not None for s in w.servers for o in s.given)
+    known = all(_sane(o) for s in w.servers for o in s.given)
     assert t['paid']==given if known else t['paid'][0]==given[0], (t, given)
     if w.log and w.log.exists() and not t.get('log_cut'):
         e = read_log(w.log)[-1]
-        assert isinstance(e, RunEnded) and (e.status,e.error)==(t['status'],t['error']) and [e.usage[k] for k in ('calls','prompt_tokens','completion_tokens')]==t['paid'], (e, t)
+        assert isinstance(e, RunEnded) and (e.status,e.error)==(t['status'],t['error']) and [e.usage[k] for k in ('calls',*_tokens)]==t['paid'], (e, t)
         assert e.answer==t['answer'], (e, t)
     return t, known
 
@@ -299,20 +305,17 @@ def play(row, world)->str: # The end of its line in the table
     warm(world.way)  # the hosts, if the row has one, are there since the world is
     fork_server()
     before = left(world.folder)
-    old,tempfile.tempdir = tempfile.tempdir,str(world.folder)
-    start = time.monotonic()
+    start,said = time.monotonic(),[]
     try:
-        a = row.f(world)
+        with mock.patch.object(tempfile, 'tempdir', str(world.folder)), mock.patch.object(logging.getLogger('asyncio'), 'handle', said.append): a = row.f(world)
         took = time.monotonic()-start
         t,known = check(world, a)
-    finally:
-        tempfile.tempdir = old
-        world.close()
+    finally: world.close()
     assert t['status']==row.ends, t
     assert took<row.seconds, took
     before['files'] += sorted(world.own)
     extra = more(before, world.folder)
-    assert not extra, extra
+    assert not extra and not said, (extra, said)
     n,p,c = t['paid']
     return f'{t["status"]} | {n} call{"s"*(n!=1)}, {f"{p+c:,} tokens" if known else "tokens estimated"}'
 
@@ -396,6 +399,33 @@ def content_type(w):
 def no_usage(w):
     a = w.ask(replace(LOOK, usage=None), replace(DONE, usage=None))
     assert a.usage.cost is None and a.usage.prompt_tokens>0 and a.usage.completion_tokens>0
+    return a
+
+@row('A `usage` that makes no sense', 'Estimates the tokens, and calls the cost unknown.')
+def odd_usage(w):
+    odd = dict(prompt_tokens='many', completion_tokens=None, total_tokens=-1)
+    a = w.ask(replace(LOOK, usage=odd), replace(DONE, usage=dict(prompt_tokens=-5, completion_tokens=-5, total_tokens=-10)))
+    assert a.usage.cost is None and a.usage.prompt_tokens>0 and a.usage.completion_tokens>0
+    return a
+
+@row('The server closes a connection that was kept open', 'Opens another one; no try is lost.', ways=WAYS)
+def stale(w):
+    s = w.serve(code('import time\ntime.sleep(1)\ncontext'), DONE, idle=.3)
+    a = w.rlm(retries=0)(QUESTION, TEXT)
+    assert len(s.requests)==2
+    return a
+
+@row('A wrong key', 'Ends at once, without the key in the message.', 'error', ways=WAYS)
+def wrong_key(w):
+    s = w.serve(LOOK, key='right')
+    a = w.rlm(api_key='wrong-and-secret')(QUESTION, TEXT)
+    assert 'auth' in a.error and 'wrong-and-secret' not in str(a.trajectory)+w.log.read_text() and len(s.requests)==1
+    return a
+
+@row('The sub-model\'s account is empty', 'Ends: every other call would fail the same way.', 'error', ways=WAYS)
+def no_money(w):
+    a = w.ask(code('try: llm_query("x")\nexcept RuntimeError: pass'), DONE, sub=lambda p: Fault(429, {'error':dict(message='You exceeded your current quota', code='insufficient_quota')}))
+    assert 'quota' in a.error and len(w.servers[-1].requests)==2
     return a
 
 @row('A reply of 10 MB', 'Reads it, and lets no more of it into what the model reads than fits.', ways=WAYS)
@@ -483,6 +513,21 @@ timed('A flood of printed lines', KEPT, 'print_flood', 'while True: print("x"*10
 def pending_calls(w):
     a = w.ask(code('from concurrent.futures import ThreadPoolExecutor as T\nwith T(50) as ex: r = list(ex.map(llm_query, [f"q{i}" for i in range(1000)]))'), sub=lambda p: Hang(), max_time=2.5)
     assert len(w.servers[-1].requests)<=34 # two of the root, and 32 at once
+    return a
+
+@row('Threads of the code that go on asking when the run ends', 'Cancels those in flight, and asks none of the others.')
+def ask_on(w):
+    src = """import threading,time
+def f():
+    while True:
+        try: llm_query("x")
+        except BaseException: time.sleep(.01)
+for _ in range(8): threading.Thread(target=f, daemon=True).start()
+time.sleep(.2)
+FINAL(context.splitlines()[1][7:11])"""
+    a = w.ask(code(src), sub=lambda p: Hang())
+    ids = [sorted(o.id for o in a.trajectory if type(o).__name__==k) for k in ('SubStarted','SubReplied')]
+    assert ids[0]==ids[1] and len(ids[0])==8, ids
     return a
 
 @row('An allocation of 4 GB', 'Stops at the limit of the child; the model reads `MemoryError`.')
@@ -629,6 +674,29 @@ def disk_full(w):
     assert 'cannot be written any more: No space left' in a.error and not w.servers[-1].requests
     return a
 
+@row('The disk fills up under the log', 'Ends, since a reply that cannot be kept must not be used; where there is room, `RLM.resume` goes on.', 'error', places=('script',))
+def disk_fills(w):
+    from rlm import RLM
+    t = w.play(code('print("x"*50_000)'), DONE, hook='import resource\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\nresource.setrlimit(resource.RLIMIT_FSIZE, (20_000,20_000))')
+    assert 'File too large' in t['error'] and w.log.stat().st_size<=20_000, t
+    other = Server(Talk(DONE))
+    try: assert (a:=RLM.resume(shutil.copy(w.log, w.folder/'copy.jsonl'), base_url=other.url)).answer==RIGHT and a.usage.calls==2, a
+    finally: other.close()
+    (w.folder/'copy.jsonl').unlink()
+    return t|dict(log_cut=True)
+
+@row('No file or socket can be opened any more', 'Ends, and says so.', 'error', places=('script',))
+def no_descriptors(w):
+    t = w.play(LOOK, DONE, max_wait=.1, hook='import rlm.lm,resource\nrlm.lm.background_loop()\nresource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd"))+4,99))')
+    assert 'Too many open files' in t['error'], t
+    return t
+
+@row('Standard output is closed under a verbose run', 'Goes on without it.', places=('script',))
+def stdout_closed(w): return w.play(LOOK, DONE, verbose=True, hook='os.close(1)')
+
+@row('The reader of a pipe is gone, under a verbose run', 'Goes on without it.', places=('script',))
+def pipe_closed(w): return w.play(LOOK, DONE, verbose=True, hook='r,p = os.pipe()\nos.dup2(p, 1)\nos.close(p)\nos.close(r)')
+
 # Ctrl-C and SIGKILL
 
 @dataclass
@@ -674,3 +742,15 @@ def _stopped(k, st):
     ROWS[f'killed_{k}'] = ROWS.pop('f')
 
 for k,st in STAGES.items(): _stopped(k, st)
+
+@row('Ctrl-C three times in a row', 'Ends as after the first.', 'interrupted', places=('script','notebook'))
+def ctrl_c_thrice(w): return w.play(BUSY, sub=lambda p: Press('ok', .4), presses=3)
+
+@row('Ctrl-C three times in a row, while a cell runs that swallows it', 'Ends the child, and the run.', 'interrupted', places=('script','notebook'))
+def ctrl_c_deaf(w): return w.play(code('print(llm_query("begun"))\nimport time\nwhile True:\n    try: time.sleep(9)\n    except BaseException: pass'), sub=lambda p: Press('ok', .4), presses=3, pause=.3)
+
+@row('SIGTERM to the host while a cell computes', 'Ends the host, and the shell with it; `RLM.resume` goes on.', places=('script',))
+def terminated(w):
+    from rlm import RLM
+    w.play(BUSY, sub=lambda p: Press('ok', .4), sig=signal.SIGTERM, code=-15)
+    return RLM.resume(w.log, base_url=w.serve(BUSY, DONE).url)

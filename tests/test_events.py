@@ -1,5 +1,5 @@
 "The log: every event, every value, no secret, whole lines"
-import json,os,threading
+import json,os,subprocess,sys,threading
 import pytest
 from rlm.events import *
 from rlm.events import Event,Log,LogError,from_json,to_json,read_log,redact,secret_values
@@ -101,3 +101,14 @@ def test_log_in_a_folder(tmp_path):
         log = Log(folder, name='run7')
         log.close()
         assert log.path.name=='run7.jsonl' and log.path.exists()
+
+@pytest.mark.skipif(os.name=='nt', reason='needs fork')
+def test_a_closed_log_is_free_at_once(tmp_path):
+    "Also while a process that was started in between still holds the file"
+    log = Log(tmp_path/'a.jsonl')
+    p = subprocess.Popen([sys.executable,'-c','input()'], stdin=subprocess.PIPE, pass_fds=[log.f.fileno()])
+    try:
+        log.close()
+        log.close()
+        Log(tmp_path/'a.jsonl').close()
+    finally: p.communicate(b'\n')
