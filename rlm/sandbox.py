@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from fastcore.basics import patch,store_attr
+from .events import redact,secret_values
 from .shell import (Core,Clock,CrossError,Final,LocalShell,Result,Shell,Vars,_one_cell,cut_middle,listed,pack,same_error,signature_doc,timed_out,unpack)
 from .frames import Frames,FRAME,Lost,_MAX_BLOBS,_MAX_PARTS,_Builder,_parse,_parts,_pieces,_size,frame
 from .confine import IsolationUnavailable,SPACES,_boxed,_here,_missing,_namespaces,_python_paths,_seatbelt,_ways,confine,find_bwrap,tier
@@ -613,12 +614,16 @@ def _call(self:SandboxShell, m, blobs):
 def _too_many(): raise RuntimeError(f'more than {_MAX_CALLS:,} calls in one cell: ask for many things in one call')
 
 # %% ../nbs/06_sandbox.ipynb #081fbfdb
+def _error(e):
+    "An exception's class and text, without the secrets of our environment"
+    return ['ValueError' if isinstance(e, CrossError) else type(e).__name__, redact(str(e)[:10_000], secret_values())]
+
 @patch
 def _answer(self:SandboxShell, child, i, n, get):
     "Queue what `get()` gives, or raises, as the answer to call `i`"
     blobs = []
     try: msg = dict(t='ret', id=i, v=pack(get(), blobs))
-    except BaseException as e: msg,blobs = dict(t='ret', id=i, err=['ValueError' if isinstance(e, CrossError) else type(e).__name__, str(e)[:10_000]]),[]
+    except BaseException as e: msg,blobs = dict(t='ret', id=i, err=_error(e)),[]
     if self.child is not child: return
     self._calls.pop(i, None)
     self._done.append((msg, blobs, n))
