@@ -1,15 +1,18 @@
 """Thousands of runs in one process, and what they leave behind.
 
-Runs of a scripted model, in real confined shells, some at a time: each looks at its context, asks sub-calls in a batch, and answers. One in ten ends
-otherwise: an error of the provider, a cell that runs into its time-out, a child that dies, a stop from outside, a reader that goes away. Every
-`--every` runs it waits until none is at work and prints the memory, file descriptors and threads of this process and of the fork server. It fails if
-they grow.
+Runs in real confined shells, some at a time: each looks at its context, asks sub-calls in a batch, and answers. Every second one asks a server on the
+loopback, the others a scripted model. One in ten ends otherwise: an error of the provider, a cell that runs into its time-out, a child that dies, a stop
+from outside, a reader that goes away. Every `--every` runs it waits until none is at work and prints the memory, file descriptors and threads of this
+process and of the fork server. It fails if they grow.
 
     python tools/soak.py [--runs 2000] [--at-once 8] [--every 200]
 """
 import argparse,gc,os,sys,threading,time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from speed import Server,said
+
+os.environ['RLM_OFFLINE'] = '1'
 
 def status(pid, key):
     try: return next(int(l.split()[1]) for l in Path(f'/proc/{pid}/status').read_text().splitlines() if l.startswith(key+':'))
@@ -31,7 +34,7 @@ def held()->dict:
     from rlm import sandbox
     gc.collect()
     srv,me = sandbox.fork_server().proc.pid,os.getpid()
-    return dict(rss=status(me,'VmRSS')/1024, fds=fds(me), threads=status(me,'Threads'), server_rss=status(srv,'VmRSS')/1024, server_fds=fds(srv), shells=len(children(srv)), others=len(children(me))-1)
+    return dict(rss=status(me,'VmRSS')/1024, fds=fds(me), threads=status(me,'Threads'), server_rss=status(srv,'VmRSS')/1024, server_fds=fds(srv), shells=len(children(srv)), others=len(children(me)))
 
 CELL = 'part = context[{i}:{i}+2000]\nreplies = llm_query_batched([f"{{part}} {{k}}" for k in range(4)])\nprint(len(part), replies[0][:20], "x"*3000)'
 WAYS = 'error','timeout','dies','stop','leave'
@@ -47,12 +50,16 @@ def replies(i, way):
     if way in ('stop','leave'): yield fence('len(context)\nimport time\ntime.sleep(30)')
     yield fence(f'FINAL(len(context)+{i})')
 
-def one(i, way, ctx):
-    "Run `i`; returns whether it ended as it should"
+def make(i, way, url):
+    "What answers run `i`"
     from rlm import RLM
     from rlm.lm import ScriptedLM
-    rlm = RLM(ScriptedLM(replies(i, way)), ScriptedLM(lambda ms: f'read {len(ms[0]["content"])} characters'), cell_timeout=.3 if way=='timeout' else 60)
-    run = rlm.run('How long is it?', ctx)
+    if not way and i%2: return RLM('openai/gpt-5-mini', base_url=url, api_key='x')
+    return RLM(ScriptedLM(replies(i, way)), ScriptedLM(lambda ms: f'read {len(ms[0]["content"])} characters'), cell_timeout=.3 if way=='timeout' else 60)
+
+def one(i, way, ctx, url):
+    "Run `i`; returns whether it ended as it should"
+    run = make(i, way, url).run('[[root]] How long is it?', ctx)
     if way=='stop': threading.Timer(.5, run.stop).start()
     with run.sh:
         for ev in (evs:=run.play()):
@@ -60,7 +67,7 @@ def one(i, way, ctx):
         evs.close()
     a = run.result()
     want = dict(error='error', stop='interrupted', leave='interrupted').get(way, 'answer')
-    if a.status!=want or (want=='answer' and a.answer!=len(ctx)+i): print(f'run {i} ({way or "plain"}): {a!r}', file=sys.stderr, flush=True); return False
+    if a.status!=want or (want=='answer' and a.answer not in (len(ctx),len(ctx)+i)): print(f'run {i} ({way or "plain"}): {a!r}', file=sys.stderr, flush=True); return False
     return True
 
 def settle(pred, seconds=10):
@@ -73,13 +80,16 @@ def soak(runs:int, at_once:int=8, every:int=200, one_in:int=10, say=print):
     ctx,rows,good,t0 = 'The ferry left at nine with forty passengers and came back in the fog.\n'*1500,[],0,time.monotonic()
     names = 'rss','fds','threads','server_rss','server_fds','shells','others'
     say(f'{"runs":>6} {"seconds":>8} '+' '.join(f'{k:>10}' for k in names))
+    srv = Server()
+    url = srv.script([said('rlm', CELL.format(i=0)), said('rlm', 'FINAL(len(context))')])
+    def run(i): return one(i, WAYS[i//one_in%len(WAYS)] if i%one_in==one_in-1 else '', ctx, url)
     for lo in range(0, runs, every):
-        with ThreadPoolExecutor(at_once) as ex:
-            good += sum(ex.map(lambda i: one(i, WAYS[i//one_in%len(WAYS)] if i%one_in==one_in-1 else '', ctx), range(lo, min(lo+every, runs))))
+        with ThreadPoolExecutor(at_once) as ex: good += sum(ex.map(run, range(lo, min(lo+every, runs))))
         settle(lambda: held()['shells']==0)
         settle(lambda: rows and held()['threads']<=rows[0]['threads'] or not rows, 2)
         rows.append(held())
         say(f'{min(lo+every,runs):>6} {time.monotonic()-t0:>8.1f} '+' '.join(f'{rows[-1][k]:>10.{1 if "rss" in k else 0}f}' for k in names))
+    srv.close()
     return rows,good
 
 def growth(rows)->list:
