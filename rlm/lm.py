@@ -455,6 +455,8 @@ def _set_up()->bool:
     m = sys.modules.get('litellm')
     return bool(os.environ.get('SSL_VERIFY') or m and any(getattr(m,k,None) for k in ('callbacks','success_callback','failure_callback','input_callback','cache','api_base','proxy_auth')))
 
+def _env_base()->str|None: return os.environ.get('OPENAI_BASE_URL') or os.environ.get('OPENAI_API_BASE')
+
 def _proxied(url:str)->bool:
     "Whether a proxy stands between us and `url`"
     from urllib.request import getproxies,proxy_bypass
@@ -485,9 +487,9 @@ def _way(self:LM, target:dict, messages:list, opts:dict)->tuple|None: # Address,
     "The direct way to the server, or `None` if litellm is to be asked"
     provider,_,name = target['model'].partition('/')
     if not self.direct or provider!='openai' or not available() or not _plain_messages(messages) or (opts:=_settings(name, opts)) is None: return None
-    own = target.get('api_base') or os.environ.get('OPENAI_BASE_URL') or os.environ.get('OPENAI_API_BASE')
+    own = target.get('api_base') or _env_base()
     url,key = own or 'https://api.openai.com/v1',target.get('api_key') or os.environ.get('OPENAI_API_KEY')
-    if not key or '@' in url or listed(name).get('mode', 'chat' if own else None)!='chat' or _proxied(url) or _set_up(): return None
+    if not key or re.search('[@?#]', url) or listed(name).get('mode', 'chat' if own else None)!='chat' or _proxied(url) or _set_up(): return None
     heads = {} if target.get('api_base') else {k:v for k,e in _org.items() if (v:=os.environ.get(e))}
     body = dict(model=name, messages=messages, **{k:v for k,v in opts.items() if not k.startswith('extra_')}) | opts.get('extra_body',{})
     return url, key, body, heads | opts.get('extra_headers',{})
@@ -597,7 +599,7 @@ async def _by(self:LM, until:float, *args, **kw)->Reply:
 @patch
 def _key(self:LM, messages, tools, kw)->str|None:
     "What the reply to a request is filed under"
-    own = self.base_url or (self.model.startswith('openai/') and os.environ.get('OPENAI_BASE_URL') or None)
+    own = self.base_url or (_env_base() if self.model.startswith('openai/') else None)
     settings = {k:v for k,v in {**dict(temperature=self.temperature, max_tokens=self.max_tokens), **self.kw, **kw}.items() if v is not None}
     return request_key(model=self.model, base_url=own, messages=messages, tools=tools or None, settings=settings)
 
@@ -717,13 +719,11 @@ def per_token(self:LM)->tuple|None:
 @patch
 def info(self:LM)->dict:
     "What litellm knows of the model; empty if nothing"
-    if self._info is None: self._info = listed(self.model.removeprefix('openai/')) if self._by_openai() else _model_info(self.model)
+    if self._info is None:
+        name,by_name = self.model.removeprefix('openai/'),self.model.startswith('openai/')
+        own = self.local or (bool(self.base_url) and '/' not in self.model) or (by_name and bool(self.base_url or _env_base()))
+        self._info = (listed(name) if own or by_name else {}) or ({} if own else _model_info(self.model))
     return self._info
-
-@patch
-def _by_openai(self:LM)->bool:
-    "Whether the model is one of OpenAI's, or at a server of one's own that speaks like it"
-    return self.local or self.model.startswith('openai/') or (self.base_url is not None and '/' not in self.model)
 
 def _model_info(model)->dict:
     try: res = get_litellm().get_model_info(model) or {}

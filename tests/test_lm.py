@@ -522,12 +522,15 @@ def test_cost_at_another_tier(way):
 
 def test_the_list_is_read_without_litellm():
     p = run('''
-import sys
+import os,sys
 from rlm.lm import LM
 got = [(lm.per_token(), lm.can_call_tools(), lm.context_window()) for lm in (LM('openai/gpt-4o-mini'), LM('my-model','http://127.0.0.1:9'), LM('local'), LM('openai/gpt-5-mini'))]
 assert got[0][1:]==(True,128_000) and got[0][0][1]>got[0][0][0]>0, got
 assert got[1]==(None,False,None) and got[2]==((0.,0.),False,None) and got[3][1] and got[3][0][1]>got[3][0][0]>0, got
+os.environ['OPENAI_BASE_URL'] = 'http://127.0.0.1:9/v1'
+assert LM('openai/my-model').per_token() is None
 assert 'litellm' not in sys.modules
+del os.environ['OPENAI_BASE_URL']
 import litellm
 litellm.register_model({'openai/my-model': dict(litellm_provider='openai', mode='chat', input_cost_per_token=1e-6, output_cost_per_token=2e-6, max_input_tokens=99)})
 assert LM('my-model','http://127.0.0.1:9').per_token()==(1e-6,2e-6)
