@@ -11,7 +11,7 @@ every row must leave behind: nothing but the log, and a bill that is the sum of 
 
 Faults that end the host itself (Ctrl-C, SIGKILL) are put into a process of its own, forked from a `Nursery`, or a Jupyter kernel.
 """
-import asyncio,atexit,ctypes,functools,gc,json,logging,os,shutil,signal,socket,subprocess,sys,tempfile,threading,time
+import asyncio,atexit,ctypes,functools,gc,itertools,json,logging,os,shutil,signal,socket,subprocess,sys,tempfile,threading,time
 from collections import Counter
 from dataclasses import dataclass,field,replace
 from pathlib import Path
@@ -25,7 +25,7 @@ LOOK = code('lines = context.splitlines()\nprint(lines[1])')
 DONE = code('FINAL(context.splitlines()[1].split()[-1].strip("."))')
 ROOT,SUB = (dict(prompt_tokens=p, completion_tokens=c, total_tokens=p+c) for p,c in ((100,10),(20,5)))  # what each reply is said to have taken
 WAYS = 'direct','litellm'
-ROWS = {}
+ROWS,PART = {},[]
 
 @dataclass
 class Row:
@@ -38,13 +38,19 @@ class Row:
     shells:tuple=('auto',) # Kinds of shell
     places:tuple=('',) # Where the host is: in this process, or in one that a signal is for, a script or a notebook
     seconds:float=20 # How long it may take at most, on a machine that is busy with other things
+    part:str='' # Of the table
 
-def row(fault, does, ends='answer', **kw):
-    "Put a function into the table"
+    def variants(self): return itertools.product(self.ways, self.shells, self.places)
+    def line(self, end): return f'| {self.fault} | {self.does} | {end} |'
+
+def row(fault, does, ends='answer', name='', **kw):
+    "Put a function into the table, in the part that was begun last"
     def put(f):
-        ROWS[f.__name__] = Row(fault, does, f, ends, **kw)
+        ROWS[name or f.__name__] = Row(fault, does, f, ends, part=PART[-1], **kw)
         return f
     return put
+
+def part(name): PART.append(name)
 
 # What the provider says
 
@@ -157,14 +163,15 @@ def _ended(before):
     rlm.lm._end()
     return now|more(before)
 
-def once(obj, name, sig, after=0., when=lambda *args: True):
-    "The next call of a function sends a signal to its own process"
+def once(obj, name, sig, after=0., slow=0., when=lambda *args: True):
+    "The next call of a function sends a signal to its own process, at once or a while later; it can be made to last"
     old = getattr(obj, name)
     def f(*args, **kw):
         if when(*args):
             setattr(obj, name, old)
             if after: threading.Timer(after, os.kill, (os.getpid(),sig)).start()
             else: os.kill(os.getpid(), sig)
+            time.sleep(slow)
         return old(*args, **kw)
     setattr(obj, name, f)
 
@@ -321,6 +328,8 @@ def play(row, world)->str: # The end of its line in the table
 
 # The provider
 
+part('The provider')
+
 def shown(w, i=-1): return w.servers[-1].requests[i].prompt
 
 @row('429 twice, with `Retry-After`', 'Waits as long as it is told, and asks again.', ways=WAYS)
@@ -441,6 +450,8 @@ def dns(w):
 
 # The model
 
+part('What the model says')
+
 @row('Tool arguments that are no JSON', 'Tells the model, which asks again.', ways=WAYS)
 def bad_arguments(w):
     a = w.ask(Reply('', [('run_repl','{"code": "pri')]), Reply('', [('run_repl','{"code": 3}')]), tool(code=LOOK.content.split('```')[1][5:]), tool(code=DONE.content.split('```')[1][5:]), mode='tools')
@@ -489,17 +500,17 @@ def flaky_64(w):
 
 # The code
 
+part('The code that the model writes')
+
 def timed(fault, does, name, src, **kw):
     "A row of a cell that does not end by itself"
-    @row(fault, does, **kw)
+    @row(fault, does, name=name, **kw)
     def f(w):
         a = w.ask(code('kept = 1'), code(src), DONE, cell_timeout=1)
         ran = [o.result for o in a.trajectory if type(o).__name__=='CodeRan']
         assert ran[1]['status']==('lost' if 'restarted' in does else 'timeout') and '1 second' in shown(w), shown(w)
         if 'restarted' in does: assert 'kept' in shown(w)
         return a
-    f.__name__ = name
-    ROWS[name] = ROWS.pop('f')
 
 KEPT,LOST = 'Interrupts it at the time-out; the variables are kept.','Ends the child, which did not react; the shell is restarted with the context in it, and the model is told which variables it lost.'
 timed('An endless loop', KEPT, 'endless_loop', 'while True: pass')
@@ -592,6 +603,8 @@ def raises(w):
 
 # The user's own code
 
+part('Your own code')
+
 def _broken(x:int)->int:
     "Does not work"
     raise KeyError(x)
@@ -629,6 +642,8 @@ def clock_jumps(w):
     with mock.patch.object(time, 'time', lambda: 0.): return w.ask([Fault(429, headers={'Retry-After':'0.2'}), LOOK], DONE, max_time=100)
 
 # The log
+
+part('The log and the computer')
 
 @row('The log is deleted, with its folder, while the run goes on', 'Goes on; the file is gone when the run ends.')
 def log_deleted(w):
@@ -699,6 +714,8 @@ def pipe_closed(w): return w.play(LOOK, DONE, verbose=True, hook='r,p = os.pipe(
 
 # Ctrl-C and SIGKILL
 
+part('Stopped from outside')
+
 @dataclass
 class Stage:
     "Where a run is when it is stopped"
@@ -719,7 +736,7 @@ STAGES = dict(
     streams=Stage('while the root\'s reply streams in', [[Press(replace(LOOK, pace=.1), .3), LOOK], DONE], kw=dict(stream=True)),
     computes=Stage('while a cell computes', [BUSY, DONE], sub=lambda p: Press('ok', .4)),
     subs=Stage('while sub-calls are in flight', [code('r = llm_query_batched([f"q{i}" for i in range(8)])\nprint(r)'), DONE], sub=_some),
-    starts=Stage('while the shell starts', [LOOK, DONE], hook='import rlm.sandbox\nonce(rlm.sandbox.ForkServer, "__init__", SIG, .05)'),
+    starts=Stage('while the shell starts', [LOOK, DONE], hook='import rlm.sandbox\nonce(rlm.sandbox.ForkServer, "__init__", SIG, .5, .8)'),
     staged=Stage('while a big context is staged', [LOOK, DONE], hook='import rlm.sandbox\nonce(rlm.sandbox.SandboxShell, "_stage", SIG, .02)', size=50_000_000),
     retry=Stage('during the wait before another try', [[Press(Fault(503, headers={'Retry-After':'30'}), .3), LOOK], DONE], kw=dict(max_wait=60)),
     last=Stage('during the last word', [LOOK], last=Press(Hang()), kw=dict(max_steps=1), ends='fallback'),
@@ -729,17 +746,15 @@ STAGES = dict(
 
 def _stopped(k, st):
     "The rows of a stage"
-    @row(f'Ctrl-C {st.where}, in a script and in a notebook', 'Stops what is under way; the `Answer` has what was found so far.', 'interrupted', places=('script','notebook'))
+    @row(f'Ctrl-C {st.where}, in a script and in a notebook', 'Stops what is under way; the `Answer` has what was found so far.', 'interrupted', f'ctrl_c_{k}', places=('script','notebook'))
     def f(w): return w.play(*st.root, sub=st.sub, last=st.last, hook=st.hook.replace('SIG','signal.SIGINT'), size=st.size, **st.kw)
-    ROWS[f'ctrl_c_{k}'] = ROWS.pop('f')
 
-    @row(f'SIGKILL to the host {st.where}', '`RLM.resume` goes on from the log, and asks for nothing that had been answered.', st.ends, places=('script',))
+    @row(f'SIGKILL to the host {st.where}', '`RLM.resume` goes on from the log, and asks for nothing that had been answered.', st.ends, f'killed_{k}', places=('script',))
     def f(w):
         from rlm import RLM
         w.play(*st.root, sub=st.sub, last=st.last, hook=st.hook.replace('SIG','signal.SIGKILL'), size=st.size, sig=signal.SIGKILL, code=-9, **st.kw)
         calm = w.serve(*[o[-1] if isinstance(o,list) else o for o in st.root], sub=lambda p: 'ok')
         return RLM.resume(w.log, context=TEXT+'.'*st.size, base_url=calm.url)
-    ROWS[f'killed_{k}'] = ROWS.pop('f')
 
 for k,st in STAGES.items(): _stopped(k, st)
 
