@@ -18,7 +18,7 @@ from fastcore.basics import patch,store_attr
 from .budget import Usage
 from .events import RootReplied,SubReplied,RunEnded,read_log,secret_values,redact
 from .cache import open_cache,request_key
-from .direct import available,post_chat,close_session
+from .direct import available,as_sent,post_chat,close_session
 from .prices import listed,plain_cost
 
 # %% ../nbs/03_lm.ipynb #901e5137
@@ -443,12 +443,7 @@ def _local_server(self:LM)->tuple: # litellm's name for the model, and the addre
     return f'openai/{srv.model}', srv.base_url
 
 # %% ../nbs/03_lm.ipynb #c0c87b85
-_plain_settings = {'temperature','top_p','max_tokens','max_completion_tokens','stop','seed','n','tools','tool_choice','parallel_tool_calls','response_format',
-                   'frequency_penalty','presence_penalty','stream','stream_options','extra_body','extra_headers'}
-_special = re.compile(r'^o\d|gpt-[5-9]|codex|search|research|audio|realtime|computer-use|^ft:|^responses/|daybreak|cyber')
 _org = {'OpenAI-Organization':'OPENAI_ORGANIZATION', 'OpenAI-Project':'OPENAI_PROJECT_ID'}
-_plain_keys = {'role','content','tool_calls','tool_call_id','name','refusal'}
-_gpt5 = re.compile(r'gpt-5(-mini|-nano)?(-\d{4}-\d\d-\d\d)?')
 
 def _set_up()->bool:
     "Whether the program has set litellm up, or the environment tells it how to connect"
@@ -463,30 +458,12 @@ def _proxied(url:str)->bool:
     u = urlsplit(url)
     return not is_loopback(url) and bool(getproxies().keys() & {u.scheme,'all'}) and not proxy_bypass(u.hostname)
 
-# %% ../nbs/03_lm.ipynb #caddae21
-def _for_gpt5(opts:dict)->dict|None:
-    "Settings for gpt-5, as litellm would send them; `None` if there is one we cannot vouch for"
-    if not opts.keys()<={'max_tokens','temperature','stop','reasoning_effort','tools','tool_choice','parallel_tool_calls','response_format','stream','stream_options'}: return
-    if opts.get('reasoning_effort','low') not in ('minimal','low','medium','high'): return
-    res = {k:v for k,v in opts.items() if k not in ('max_tokens','stop') and (k!='temperature' or v==1)}
-    return res | (dict(max_completion_tokens=opts['max_tokens']) if 'max_tokens' in opts else {})
-
-def _settings(name:str, opts:dict)->dict|None:
-    "The settings as a model takes them, or `None` if litellm knows better"
-    if not isinstance(opts.get('response_format',{}), dict): return None
-    if _gpt5.fullmatch(name): return _for_gpt5(opts)
-    return opts if opts.keys()<=_plain_settings and not _special.search(name) else None
-
-def _plain_messages(messages)->bool:
-    "Whether messages hold nothing but text and tool calls"
-    return all(m.keys()<=_plain_keys and isinstance(m.get('content'), (str,type(None))) for m in messages)
-
-# %% ../nbs/03_lm.ipynb #f051b423
+# %% ../nbs/03_lm.ipynb #991f8e8e
 @patch
 def _way(self:LM, target:dict, messages:list, opts:dict)->tuple|None: # Address, key, body and headers for `post_chat`
     "The direct way to the server, or `None` if litellm is to be asked"
     provider,_,name = target['model'].partition('/')
-    if not self.direct or provider!='openai' or not available() or not _plain_messages(messages) or (opts:=_settings(name, opts)) is None: return None
+    if not self.direct or provider!='openai' or not available() or (opts:=as_sent(name, messages, opts)) is None: return None
     own = target.get('api_base') or _env_base()
     url,key = own or 'https://api.openai.com/v1',target.get('api_key') or os.environ.get('OPENAI_API_KEY')
     if not key or re.search('[@?#]', url) or listed(name).get('mode', 'chat' if own else None)!='chat' or _proxied(url) or _set_up(): return None
