@@ -80,25 +80,24 @@ def soak(runs:int, at_once:int=8, every:int=200, one_in:int=10, say=print):
     ctx,rows,good,t0 = 'The ferry left at nine with forty passengers and came back in the fog.\n'*1500,[],0,time.monotonic()
     names = 'rss','fds','threads','server_rss','server_fds','shells','others'
     say(f'{"runs":>6} {"seconds":>8} '+' '.join(f'{k:>10}' for k in names))
-    srv = Server()
+    srv = Server(keepalive=.5)  # so that between samples its connections end
     url = srv.script([said('rlm', CELL.format(i=0)), said('rlm', 'FINAL(len(context))')])
     def run(i): return one(i, WAYS[i//one_in%len(WAYS)] if i%one_in==one_in-1 else '', ctx, url)
     for lo in range(0, runs, every):
         with ThreadPoolExecutor(at_once) as ex: good += sum(ex.map(run, range(lo, min(lo+every, runs))))
-        settle(lambda: held()['shells']==0)
-        settle(lambda: rows and held()['threads']<=rows[0]['threads'] or not rows, 2)
+        time.sleep(.6)
+        settle(lambda: (now:=held())['shells']==0 and (not rows or all(now[k]<=rows[0][k] for k in ('fds','threads'))), 5)
         rows.append(held())
         say(f'{min(lo+every,runs):>6} {time.monotonic()-t0:>8.1f} '+' '.join(f'{rows[-1][k]:>10.{1 if "rss" in k else 0}f}' for k in names))
     srv.close()
     return rows,good
 
 def growth(rows)->list:
-    "What is not flat, between the first sample and the last; memory may settle in the first part of the run"
-    a,b = rows[0],rows[-1]
+    "What is not flat: descriptors, threads and processes to the last one; memory, once it has settled in the first half, to a tenth"
+    a,b,half = rows[0],rows[-1],rows[len(rows)//2:]
     res = [f'{k}: {a[k]} -> {b[k]}' for k in ('fds','threads','server_fds','others') if b[k]>a[k]]
     if b['shells']: res.append(f'{b["shells"]} shells are left')
-    mid = rows[len(rows)//3]
-    return res+[f'{k}: {mid[k]:.1f} -> {b[k]:.1f} MB' for k in ('rss','server_rss') if b[k]>mid[k]+max(4, .05*mid[k])]
+    return res+[f'{k}: {half[0][k]:.1f} -> {b[k]:.1f} MB' for k in ('rss','server_rss') if b[k]>1.1*half[0][k]]
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
