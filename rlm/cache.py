@@ -33,9 +33,9 @@ def _usual_path()->Path:
 # %% ../nbs/02c_cache.ipynb #839e92ea
 _inherited = []
 
-def _close(con, pid):
+def _close(con, pid, me=os.getpid):
     "Close a connection of this process"
-    if pid==os.getpid(): con.close()
+    if pid==me(): con.close()
 
 @patch
 def _open(self:Cache):
