@@ -164,6 +164,7 @@ def loop(self:_Child):
 
 def _child_main(sock, cfg, core=None):
     "All of the child's life"
+    sys.dont_write_bytecode = True  # our own may be written, so that the next start is fast; what a model's code imports may not
     if cfg['scratch']: os.environ.update({k:cfg['scratch'] for k in ('TMPDIR','MPLCONFIGDIR','HOME')})
     os.chdir(cfg['scratch'] or '/')
     tempfile.tempdir = None
@@ -276,7 +277,7 @@ def _python(call, *args):
     "The command line of a clean Python that calls `rlm.sandbox.<call>(int(arg)...)`"
     paths = [p for p in sys.path if p.endswith(('site-packages','dist-packages')) and os.path.isdir(p)]+[str(_here().parent)]
     code = f'import sys; sys.path[:] = [p for p in sys.path if p]; sys.path += [p for p in {paths!r} if p not in sys.path]; import rlm.sandbox as s; s.{call}(*map(int, sys.argv[1:]))'
-    return [sys.executable, '-s', '-B', '-c', code, *map(str, args)]
+    return [sys.executable, '-s', *['-B']*sys.dont_write_bytecode, '-c', code, *map(str, args)]
 
 class ForkServer:
     "The clean process that shells are forked from; one for a host process"
