@@ -302,12 +302,26 @@ def show(b):
     w = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
     return '\n'.join(['  '.join(c.ljust(n) for c,n in zip(r,w)).rstrip() for r in rows]+['']+[f'[{i}] {n}' for i,n in notes.items()])
 
+PAGE = """---
+title: Speed and memory
+description: What rlm takes beside what the models take
+---
+
+A run waits for models most of its time. This page is about the rest: what rlm itself takes, beside two clients that only make the calls and three other packages of
+its kind. The model is a server on the same machine that answers at once, or after as long as it is told, so that nothing else is left in the figures. All are
+measured in one run of one command, in turn, so that what disturbs one disturbs all: `{command}` writes this page anew. A ratio in brackets is to the figure of rlm.
+rlm runs the code of the model in a confined process, as it does by default. rlms and minrlm run it in the process that calls them, recursive-llm in a child that
+restricts the language.
+
+Measured on {date} on {machine}: {versions}.
+
+"""
+
 def markdown(b):
-    "The table for the docs"
+    "The page of the docs"
     rows,notes = grid(b)
     bar = lambda r: '| '+' | '.join(r)+' |'
-    head = f'Measured on {datetime.date.today()} by `{b.command}` on {machine()}: {versions(b)}.'
-    return '\n'.join([head, '', bar(rows[0]), bar(['---']*len(rows[0])), *map(bar, rows[1:]), '']+[f'{i}. {n}' for i,n in notes.items()])+'\n'
+    return PAGE.format(command=b.command, date=datetime.date.today(), machine=machine(), versions=versions(b))+'\n'.join([bar(rows[0]), bar(['---']*len(rows[0])), *map(bar, rows[1:]), '']+[f'{i}. {n}' for i,n in notes.items()])+'\n'
 
 # ---- the command
 
@@ -345,7 +359,7 @@ def main():
     want = a.only or [*OURS, *PEERS]
     peers = make_peers(a.peers.expanduser().resolve(), [k for k in PEERS if k in want], out) if a.peers else {}
     b = Bench({**{k:sys.executable for k in OURS if k in want}, **peers}, QUICK if a.quick else FULL, out)
-    b.command = 'python tools/speed.py'+(' --quick' if a.quick else '')+(' --peers DIR' if a.peers else '')
+    b.command = 'python tools/speed.py'+(' --quick' if a.quick else '')+(' --peers DIR' if a.peers else '')+' --markdown nbs/speed.qmd'
     measure(b, a.tasks)
     print(show(b))
     if not a.peers and not a.only: print(f'\nNot measured: {", ".join(o.replace("=="," ") for o in PEERS.values())}. --peers DIR installs them into virtual environments below DIR and measures them too.')
