@@ -1,5 +1,5 @@
 "Sub-calls, and functions of the user's as tools"
-import asyncio,threading,time,typing
+import asyncio,subprocess,sys,threading,time,typing
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 import pytest
@@ -172,6 +172,16 @@ def plain(
 )->str:
     "Does it {well}"
     return f'{a} {b} {c} {d}'
+
+def test_plain_types_have_the_schema_that_pydantic_would_give():
+    from pydantic import TypeAdapter
+    from rlm.tools import _plain_types
+    for t,name in _plain_types.items(): assert TypeAdapter(t).json_schema()==dict(type=name)
+
+def test_the_schema_of_run_repl_takes_no_slow_import():
+    code = "import sys\nfrom rlm.tools import make_run_repl,tool_schema\ns = tool_schema(make_run_repl(object()))\nprint(s['function']['parameters'], {'pydantic','fastcore.docments'} & set(sys.modules))"
+    out = subprocess.run([sys.executable,'-c',code], capture_output=True, text=True)
+    assert out.stdout.strip().endswith('set()') and "'description': 'Python code; print what you want to see'" in out.stdout, out
 
 def test_schema():
     f = tool_schema(plain)['function']
