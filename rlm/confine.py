@@ -229,6 +229,8 @@ def _limits(memory, scratch):
     if memory and sys.platform!='darwin': put(r.RLIMIT_AS, memory, r.RLIM_INFINITY)
 
 # %% ../nbs/06_confine.ipynb #0135c32e
+def _status(): return dict(o.split(':\t',1) for o in open('/proc/self/status').read().splitlines() if ':\t' in o)
+
 def _readable(paths):
     "Can each of these be read?"
     try:
@@ -238,7 +240,7 @@ def _readable(paths):
 
 def _leave_root(scratch=None):
     "If root, become a user that owns nothing, if that one can read Python"
-    if os.geteuid() or sys.platform!='linux': return
+    if os.geteuid() or not int(_status()['CapEff'],16)>>5 & 1: return  # without the capability to kill, its parent could not end it
     user = 1_900_000_000+os.getpid()
     try:
         os.setgroups([])
@@ -268,8 +270,6 @@ def _write():
         try: return os.close(os.open(d, os.O_TMPFILE|os.O_WRONLY))
         except OSError as e: err = e
     raise err
-
-def _status(): return dict(o.split(':\t',1) for o in open('/proc/self/status').read().splitlines() if ':\t' in o)
 
 # %% ../nbs/06_confine.ipynb #9f28b8f5
 def _held(outside=None):

@@ -200,7 +200,8 @@ class _Server:
 def spawn(self:_Server, cfg, fds):
     "Fork a child that speaks on the socket `fds[0]`"
     cfg.setdefault('parent', os.getpid())
-    pid = os.fork()
+    try: pid = os.fork()
+    except OSError: os.close(fds[0]); raise
     if pid:
         os.close(fds[0])
         self.kids.add(pid)
@@ -225,6 +226,19 @@ def reap(self:_Server):
     while len(self.ended)>200: self.ended.pop(next(iter(self.ended)))
 
 # %% ../nbs/06_sandbox.ipynb #3d98b982
+def _give_memory(pid, n):
+    "Raise the limit of the child's address space, as the child's own user"
+    import resource
+    user = int(next(o for o in open(f'/proc/{pid}/status') if o.startswith('Uid:')).split()[1])
+    helper = os.fork()
+    if helper: return os.waitpid(helper, 0)
+    try:
+        if user!=os.getuid(): os.setresgid(user, user, user); os.setresuid(user, user, user)
+        most = resource.prlimit(pid, resource.RLIMIT_AS)[1]
+        resource.prlimit(pid, resource.RLIMIT_AS, (n if most<0 else min(n, most), most))
+    finally: os._exit(0)
+
+# %% ../nbs/06_sandbox.ipynb #8502df44
 @patch
 def handle(self:_Server, m, fds):
     "One request of the host's"
@@ -232,10 +246,7 @@ def handle(self:_Server, m, fds):
     if op=='spawn': return self.spawn(m['cfg'], fds)
     if pid in self.kids:
         if op=='signal': os.kill(pid, m['sig'])
-        if op=='memory':
-            import resource
-            most = resource.prlimit(pid, resource.RLIMIT_AS)[1]
-            resource.prlimit(pid, resource.RLIMIT_AS, (m['n'] if most<0 else min(m['n'], most), most))
+        if op=='memory': _give_memory(pid, m['n'])
     if op=='status':
         end = time.monotonic()+.5
         while pid in self.kids and time.monotonic()<end: time.sleep(.001); self.reap()
@@ -259,7 +270,10 @@ def loop(self:_Server):
         if self.ctl.fileno() in ready:
             msg,fds,_,_ = socket.recv_fds(self.ctl, 1<<16, 1)
             if not msg: break
-            self.ctl.sendall(json.dumps(self.handle(json.loads(msg), fds)).encode())
+            m = json.loads(msg)
+            try: res = self.handle(m, fds)
+            except OSError as e: res = dict(error=str(e))  # no room for one more process, say: the other children go on
+            self.ctl.sendall(json.dumps(res|dict(id=m['id'])).encode())
     for pid in self.kids: os.kill(pid, signal.SIGKILL)
     os._exit(0)
 
@@ -282,7 +296,7 @@ def _python(call, *args):
 class ForkServer:
     "The clean process that shells are forked from; one for a host process"
     def __init__(self):
-        self.lock,self.host = threading.RLock(),os.getpid()
+        self.lock,self.host,self.ids = threading.RLock(),os.getpid(),itertools.count(1)
         self.ctl,theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self.proc = subprocess.Popen(_python('_serve', theirs.fileno()), env=_clean_env(), cwd='/', pass_fds=[theirs.fileno()], start_new_session=True,
@@ -300,14 +314,16 @@ class ForkServer:
 # %% ../nbs/06_sandbox.ipynb #ad5a8ad7
 @patch
 def ask(self:ForkServer, fds=(), **m)->dict:
-    "Send a request, and take its answer"
+    "Send a request, and take its answer; one to an earlier request, which Ctrl-C broke off, is dropped"
     with self.lock:
+        i = next(self.ids)
         try:
-            socket.send_fds(self.ctl, [json.dumps(m).encode()], fds)
-            b = self.ctl.recv(1<<16)
+            socket.send_fds(self.ctl, [json.dumps(m|dict(id=i)).encode()], fds)
+            while (b:=self.ctl.recv(1<<16)) and (res:=json.loads(b))['id']!=i: pass
         except OSError: b = b''
         if not b: raise Lost('the fork server is gone')
-        return json.loads(b)
+        if 'error' in res: raise Lost(res['error'])
+        return res
 
 @patch
 def stop(self:ForkServer):

@@ -229,6 +229,11 @@ def test_the_fork_server_dies(server, sh):
     time.sleep(.3)
     assert sh.run_cell('a').status=='lost' and sh.run_cell('2').value=='2'
 
+def test_a_request_that_the_fork_server_cannot_fulfil_costs_no_other_shell(sh):
+    sh.run_cell('a = 1')
+    with pytest.raises(Lost): sandbox.fork_server().ask(op='signal', pid=sh.child.kid, sig=999)
+    assert sh.run_cell('a').value=='1'
+
 # A child that lies: whatever it sends, the host neither raises nor hangs
 
 find = 'import gc; c = next(o for o in gc.get_objects() if type(o).__name__=="_Child"); k = c.sock\nimport struct, time, json\ndef fr(j, *bs): return struct.pack(f">II{len(bs)}I", len(j), len(bs), *map(len,bs))+j+b"".join(bs)\n'
@@ -263,10 +268,13 @@ def test_a_child_that_never_reads_does_not_block_us(sh):
 host = os.getpid()
 
 @pytest.fixture(scope='module')
-def secret(tmp_path_factory):
-    p = tmp_path_factory.mktemp('home')/'secret.txt'
-    p.write_text('secret')
-    return p
+def secret():
+    "In a folder that anyone may enter: it is not the permissions that are tested"
+    with tempfile.TemporaryDirectory() as d:
+        os.chmod(d, 0o777)
+        p = Path(d)/'secret.txt'
+        p.write_text('secret')
+        yield p
 
 def refused(sh, code, kinds=('PermissionError','OSError','MemoryError','FileNotFoundError','AttributeError','ValueError')):
     r = sh.run_cell('import os, socket, ctypes, subprocess, sys\n'+code)
