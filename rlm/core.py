@@ -128,13 +128,14 @@ def events(self:RLM, question:str, context):
 @patch
 def _finish(self:RLM, run)->Answer:
     "Play a run to its end"
-    with run.sh:
-        evs = _played(run, self.verbose)
-        try:
-            for _ in evs: pass
-        except KeyboardInterrupt:
-            evs.close()
-            if not run.events: raise
+    evs = _played(run, self.verbose)
+    try:
+        with run.sh:
+            try:
+                for _ in evs: pass
+            finally: evs.close()
+    except KeyboardInterrupt:
+        if not run.ended: raise
     return run.result()
 
 @patch

@@ -44,7 +44,9 @@ def background_loop()->asyncio.AbstractEventLoop:
 # %% ../nbs/03_lm.ipynb #6349b6d5
 def submit(coro)->concurrent.futures.Future:
     "Start `coro` on the background loop"
-    return asyncio.run_coroutine_threadsafe(coro, background_loop())
+    try: loop = background_loop()
+    except BaseException: coro.close(); raise  # Ctrl-C
+    return asyncio.run_coroutine_threadsafe(coro, loop)
 
 def wait(fut:concurrent.futures.Future):
     "The result of `fut`; Ctrl-C cancels the call instead of leaving it behind"
@@ -254,6 +256,7 @@ class LMError(Exception):
         retry_after:float|None=None # Seconds that the provider asked to wait
     ):
         store_attr()
+        self.late = False # Whether it would have been tried again, had there been time
         super().__init__(message)
 
 # %% ../nbs/03_lm.ipynb #3b173980
@@ -549,7 +552,9 @@ async def _attempts(self:LM, messages, tools, until, on_retry, on_delta, **kw)->
         try: return await self._try(messages, tools, min(self.timeout, max(until-time.monotonic(), 0)), on_delta, **kw)
         except LMError as ex: e = ex
         w = self._wait(i, e)
-        if e.kind not in RETRIED or i>=self.retries*(2 if e.kind=='rate_limit' else 1) or time.monotonic()+w>=until: raise e
+        again = e.kind in RETRIED and i<self.retries*(2 if e.kind=='rate_limit' else 1)
+        e.late = again and time.monotonic()+w>=until
+        if e.late or not again: raise e
         if w>max(self.max_wait, 1): raise LMError(e.kind, f'{e} It asks to wait {w:.0f} seconds, more than max_wait={self.max_wait:g}.', e.status, w)
         if on_retry: on_retry(e, w)
         if e.kind!='rate_limit': await asyncio.sleep(w)

@@ -563,6 +563,7 @@ def _ending(self:Run):
 
 @patch
 def _out_of_time(self:Run, e:LMError):
+    if e.late: return 'budget',f'max_time={self.budget.max_time:g} leaves no time to try again: {e}'
     left = self.ledger.time_left()
     if e.kind=='timeout' and left is not None and left<.1: return 'budget',f'{self.ledger.seconds:.0f} of {self.budget.max_time:g} seconds used (max_time)'
 

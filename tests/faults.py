@@ -379,6 +379,12 @@ def hang_for_good(w):
 @row('A provider that hangs, and `max_time`', 'Ends when the time of the run is up.', 'budget', ways=WAYS)
 def hang_max_time(w): return w.ask(LOOK, Hang(), max_time=2)
 
+@row('A provider that asks to wait longer than `max_time` lets it', 'Ends at once, with what the provider said.', 'budget', ways=WAYS)
+def no_time_to_wait(w):
+    a = w.ask(LOOK, Fault(503, headers={'Retry-After':'30'}), max_time=20, max_wait=60)
+    assert 'fault 503' in a.error and a.seconds<10
+    return a
+
 @row('A reply that comes byte by byte and never ends', 'Counts the time-out from the first byte to the last: gives up, and asks again.', ways=WAYS)
 def drip(w): return w.ask([Drip(), LOOK], DONE, timeout=1)
 
@@ -479,6 +485,8 @@ def cut_reply(w):
 @row('A model that writes the same code again and again', 'Tells the model; after four times asks once for the best answer.', 'fallback')
 def same_code(w): return w.ask(LOOK)
 
+part('Sub-calls')
+
 @row('A sub-call that fails', 'Raises in the cell; the model reads why.', ways=WAYS)
 def sub_call_fails(w):
     a = w.ask(code('r = llm_query("x")'), DONE, sub=lambda p: Fault(400))
@@ -496,6 +504,15 @@ def flaky_64(w):
     def sub(p):
         seen[p] += 1
         return (Drop() if int(p[1:])%2 else Fault(429, headers={'Retry-After':'0.1'})) if int(p[1:])%3==0 and seen[p]==1 else p.upper()
+    return w.ask(code('r = llm_query_batched([f"q{i}" for i in range(64)])\nFINAL("hail" if r==[f"Q{i}" for i in range(64)] and context else r)'), sub=sub)
+
+@row('64 sub-calls, each of which fails twice, in ten different ways', 'Asks each again; the list comes back whole and in order.', ways=WAYS, seconds=40)
+def storm(w):
+    seen = Counter()
+    kinds = [Drop(), Drop(after=200), Drop(after=200, reset=False), HTML, Fault(500), Fault(502, 'Bad gateway'), Fault(429, headers={'Retry-After':'0.1'}), Fault(200, '{"choi', content_type='application/json'), Fault(200, {}), Hang(.3)]
+    def sub(p):
+        seen[p] += 1
+        return kinds[(int(p[1:])*3+seen[p])%10] if seen[p]<=2 else p.upper()
     return w.ask(code('r = llm_query_batched([f"q{i}" for i in range(64)])\nFINAL("hail" if r==[f"Q{i}" for i in range(64)] and context else r)'), sub=sub)
 
 # The code
@@ -763,6 +780,9 @@ def ctrl_c_thrice(w): return w.play(BUSY, sub=lambda p: Press('ok', .4), presses
 
 @row('Ctrl-C three times in a row, while a cell runs that swallows it', 'Ends the child, and the run.', 'interrupted', places=('script','notebook'))
 def ctrl_c_deaf(w): return w.play(code('print(llm_query("begun"))\nimport time\nwhile True:\n    try: time.sleep(9)\n    except BaseException: pass'), sub=lambda p: Press('ok', .4), presses=3, pause=.3)
+
+@row('Ctrl-C after the answer, while the shell is closed', 'The answer stands.', places=('script','notebook'))
+def ctrl_c_closing(w): return w.play(LOOK, DONE, hook='import rlm.sandbox\nonce(rlm.sandbox.SandboxShell, "_drop", signal.SIGINT)')
 
 @row('SIGTERM to the host while a cell computes', 'Ends the host, and the shell with it; `RLM.resume` goes on.', places=('script',))
 def terminated(w):

@@ -2,6 +2,7 @@
 
     python tools/faults.py            write the page; takes a minute or two
     python tools/faults.py --check    fail if it would be another one
+    python tools/faults.py --new      run only those that the page does not have yet
 
 The tests do the same row by row, so the page cannot grow stale.
 """
@@ -37,12 +38,14 @@ def end(name, row):
     print(name, *ends, file=sys.stderr)
     return ends.pop()
 
-def page():
+def page(known=()):
+    "The page; lines that are `known` are taken as they are"
     parts = dict.fromkeys(r.part for r in ROWS.values())
-    rows = lambda part: [r.line(end(k, r)) for k,r in ROWS.items() if r.part==part]
+    def line(k, r): return next((o for o in known if o.startswith(r.line('').rstrip('| '))), None) or r.line(end(k, r))
+    def rows(part): return [line(k, r) for k,r in ROWS.items() if r.part==part]
     return '\n'.join([HEAD, *[line for p in parts for line in (f'## {p}', '', '| Fault | What rlm does | The run ends as | Counted |', '|---|---|---|---|', *rows(p), '')]])
 
 if __name__=='__main__':
-    new = page()
+    new = page(PAGE.read_text(encoding='utf-8').splitlines() if '--new' in sys.argv else ())
     if '--check' in sys.argv: sys.exit(PAGE.read_text(encoding='utf-8')!=new and f'{PAGE.name} is out of date: run tools/faults.py')
     PAGE.write_text(new, encoding='utf-8')
