@@ -83,7 +83,7 @@ def _landlock(read, write=(), devices=()):
     return dict(landlock=version, **got)
 
 # %% ../nbs/06_confine.ipynb #b9cc7987
-def _here(): return Path(sys.modules['rlm'].__path__[0]).resolve()
+def _here(): return Path(importlib.util.find_spec('rlm').submodule_search_locations[0]).resolve()
 
 @functools.cache
 def _python_paths():
