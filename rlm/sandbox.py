@@ -249,7 +249,7 @@ def handle(self:_Server, m, fds):
         if op=='memory': _give_memory(pid, m['n'])
     if op=='status':
         end = time.monotonic()+.5
-        while pid in self.kids and time.monotonic()<end: time.sleep(.001); self.reap()
+        while pid in self.kids and time.monotonic()<end: time.sleep(.0003); self.reap()
         return dict(status=self.ended.pop(pid, None))
     return {}
 
