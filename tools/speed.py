@@ -293,7 +293,7 @@ def machine():
 
 def versions(b):
     from importlib.metadata import version
-    mine = [f'{o} {version(o)}' for o in ('rlm','openai','litellm','httpx','ipython')]
+    mine = [f'{o} {version(o)}' for o in ('rlm','openai','litellm','aiohttp','ipython')]
     return ', '.join(mine+[PEERS[p].replace('==',' ') for p in b.packages if p in PEERS])
 
 def show(b):
