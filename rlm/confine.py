@@ -102,7 +102,7 @@ socket 41 198 connect 42 203 accept 43 202 accept4 288 242 bind 49 200 listen 50
 kill 62 129 tkill 200 130 tgkill 234 131 rt_sigqueueinfo 129 138 rt_tgsigqueueinfo 297 240 pidfd_send_signal 424 424 pidfd_open 434 434 pidfd_getfd 438 438
 ptrace 101 117 process_vm_readv 310 270 process_vm_writev 311 271 kcmp 312 272 process_madvise 440 440 process_mrelease 448 448
 bpf 321 280 perf_event_open 298 241 userfaultfd 323 282 add_key 248 217 request_key 249 218 keyctl 250 219
-io_uring_setup 425 425 io_uring_enter 426 426 io_uring_register 427 427
+io_uring_setup 425 425 io_uring_enter 426 426 io_uring_register 427 427 io_setup 206 0 io_submit 209 2
 mount 165 40 umount2 166 39 pivot_root 155 41 chroot 161 51 unshare 272 97 setns 308 268 move_mount 429 429 open_tree 428 428 fsopen 430 430
 fsconfig 431 431 fsmount 432 432 fspick 433 433 mount_setattr 442 442 statmount 457 457 listmount 458 458 swapon 167 224 swapoff 168 225 reboot 169 142
 kexec_load 246 104 kexec_file_load 320 294 init_module 175 105 finit_module 313 273 delete_module 176 106 acct 163 89 quotactl 179 60 quotactl_fd 443 443

@@ -873,6 +873,10 @@ def accept_on_the_pipe():
 def input_output_ring(): return call(425, 425, 8, ctypes.create_string_buffer(120))>=0
 probes['input_output_ring'].update(sure=False)
 
+@probe()
+def input_output_the_old_way(): return call(206, 0, 8, ctypes.byref(ctypes.c_ulong(0)))==0
+probes['input_output_the_old_way'].update(sure=False)
+
 # Processes and programs
 
 @probe()
