@@ -114,3 +114,28 @@ def test_an_error_of_a_tool_that_quotes_a_key_is_not_shown_to_the_code():
         def tool(): raise ValueError(f'cannot connect with {KEY}')
         sh.bind('tool', tool)
         assert sh.run_cell('tool()').error.endswith('cannot connect with [OPENAI_API_KEY removed]')
+
+# Arguments that nobody would pass
+
+odd_calls = r'''
+import time
+odd = [None, True, -1, 0, 10**9, 10**30, 1.5, float('nan'), '', '\ud800', '(a+)+$', 'x'*1_000_000, b'x', [], [None], ['a', 1, None], [[]], {'a':1}, {1:2}, object(), print, (1,), {1,2}, iter([1]), {'$ref':'#'}, ['x']*300]
+errors,slow = 0,[]
+def go(f, *a, **kw):
+    global errors
+    start = time.time()
+    try: f(*a, **kw)
+    except Exception: errors += 1
+    if time.time()-start>5: slow.append((f.__name__, str(a)[:50], str(kw)[:50]))
+for f in [globals()[k] for k in ('llm_query','llm_query_batched','llm_map','rlm_query','search','SHOW_VARS') if k in globals()]:
+    go(f)
+    for o in odd:
+        go(f, o); go(f, 'q', o); go(f, o, 'q'); go(f, ['a'], o)
+        for k in ('schema','k','choices','context','model','instruction'): go(f, 'q', **{k:o})
+print(errors>100, slow)
+'''
+
+def test_odd_arguments_to_every_function_of_the_host():
+    lm = ScriptedLM([f'```python\n{odd_calls}\n```', '```python\nFINAL("done")\n```'])
+    a = RLM(lm, ScriptedLM(lambda ms: 'ok'), max_steps=3)('What?', 'some text about gifts. '*1000)
+    assert a.answer=='done' and 'True []' in str(lm.asked[-1][-1]['content'])
