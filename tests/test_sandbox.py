@@ -494,6 +494,25 @@ def test_box_does_not_stay_behind(then):
     p.stdout.close()
     assert wait_gone(child, server)
 
+def in_namespace(ns):
+    n = 0
+    for p in Path('/proc').glob('[0-9]*/ns/pid'):
+        try: n += os.readlink(p)==ns
+        except OSError: pass
+    return n
+
+@hard
+def test_box_that_is_ended_takes_every_descendant_along(server, monkeypatch):
+    "Were there no seccomp, and a cell made processes that leave its session"
+    without(monkeypatch, 'c._seccomp = lambda: 0; old = c._held; c._held = lambda o=None: {k:v or "let through" for k,v in old(o).items()}')
+    with SandboxShell('hardened') as s:
+        r = s.run_cell('import ctypes\nl = ctypes.PyDLL(None)\nfor _ in range(20):\n    if not l.fork():\n        l.setsid()\n        if not l.fork(): l.sleep(600)\n        l._exit(0)\n"all made"')
+        ns = os.readlink(f'/proc/{s.child.pid}/ns/pid')
+        assert r.value=="'all made'" and in_namespace(ns)>=20
+    end = time.time()+10
+    while in_namespace(ns) and time.time()<end: time.sleep(.05)
+    assert not in_namespace(ns)
+
 @hard
 def test_two_boxes_see_nothing_of_each_other():
     with SandboxShell('hardened') as a, SandboxShell('hardened') as b:
