@@ -11,7 +11,7 @@ every row must leave behind: nothing but the log, and a bill that is the sum of 
 
 Faults that end the host itself (Ctrl-C, SIGKILL) are put into a process of its own, forked from a `Nursery`, or a Jupyter kernel.
 """
-import asyncio,atexit,ctypes,functools,gc,itertools,json,logging,os,shutil,signal,socket,subprocess,sys,tempfile,threading,time
+import asyncio,atexit,ctypes,functools,gc,itertools,json,logging,os,shutil,signal,socket,subprocess,sys,tempfile,threading,time,warnings
 from collections import Counter
 from dataclasses import dataclass,field,replace
 from pathlib import Path
@@ -24,7 +24,8 @@ TEXT = 'Day 1: fog.\nDay 2: hail.\nDay 3: sun.'
 LOOK = code('lines = context.splitlines()\nprint(lines[1])')
 DONE = code('FINAL(context.splitlines()[1].split()[-1].strip("."))')
 ROOT,SUB = (dict(prompt_tokens=p, completion_tokens=c, total_tokens=p+c) for p,c in ((100,10),(20,5)))  # what each reply is said to have taken
-WAYS = 'direct','litellm'
+WAYS = 'direct','litellm'  # to the provider
+HERE_TOO,HARDER_TOO = ('auto','none'),('auto','hardened')  # the shell in a child, and in this process, or in bubblewrap
 ROWS,PART = {},[]
 
 @dataclass
@@ -42,6 +43,14 @@ class Row:
 
     def variants(self): return itertools.product(self.ways, self.shells, self.places)
     def line(self, end): return f'| {self.fault} | {self.does} | {end} |'
+
+@functools.cache
+def hardened():
+    "Whether this system has bubblewrap, and lets it work"
+    from rlm.sandbox import IsolationUnavailable,SandboxShell
+    try:
+        with SandboxShell('hardened') as sh: return sh.run_cell('1').value=='1'
+    except IsolationUnavailable: return False
 
 def row(fault, does, ends='answer', name='', **kw):
     "Put a function into the table, in the part that was begun last"
@@ -149,7 +158,8 @@ def host(spec):
     before,folder = left(),Path(spec['folder'])
     try:
         exec(spec['hook'], dict(globals(), spec=spec))
-        a = RLM('openai/fake', base_url=spec['url'], log=folder/'run.jsonl', **spec['kw'])(QUESTION, TEXT+'.'*spec['size'])
+        kw = dict(spec['kw'], base_url=spec['url'])
+        a = RLM.resume(folder/'run.jsonl', **kw) if spec['resume'] else RLM('openai/fake', log=folder/'run.jsonl', **kw)(QUESTION, TEXT+'.'*spec['size'])
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # what comes now is no matter of rlm's
         res = told(a)
     except BaseException as e: res = dict(status=f'raised {type(e).__name__}', answer=None, error=str(e))
@@ -257,14 +267,14 @@ class World:
         self.serve(*root, sub=sub, last=last)
         return self.rlm(**kw)(QUESTION, context)
 
-    def play(self, *root, hook='', size=0, code=0, sig=signal.SIGINT, presses=1, pause=.03, sub=str.upper, last=RIGHT, **kw):
+    def play(self, *root, hook='', size=0, code=0, signals=(signal.SIGINT,), pause=.03, resume=False, sub=str.upper, last=RIGHT, **kw):
         "Serve replies to a host of its own, and wait for its end; what it wrote down"
         over = threading.Event()
         def press():
-            for _ in range(presses):
+            for sig in signals:
                 if not over.wait(pause): self.host.signal(sig)
         s = self.serve(*root, press=press, sub=sub, last=last)
-        self.host.start(dict(folder=str(self.folder), url=s.url, kw=kw, hook=hook, size=size))
+        self.host.start(dict(folder=str(self.folder), url=s.url, kw=kw, hook=hook, size=size, resume=resume))
         ended,orphans = self.host.wait()
         over.set()
         assert ended==code and not orphans, (ended, orphans)
@@ -293,7 +303,9 @@ def check(w, a):
     known = all(_sane(o) for s in w.servers for o in s.given)
     assert t['paid']==given if known else t['paid'][0]==given[0], (t, given)
     if w.log and w.log.exists() and not t.get('log_cut'):
-        e = read_log(w.log)[-1]
+        evs = read_log(w.log)
+        e,calls = evs[-1],[sorted(o.id for o in evs if type(o).__name__==k) for k in ('SubStarted','SubReplied')]
+        assert calls[0]==calls[1] or any(getattr(o,'kind','')=='resume' for o in evs), calls
         assert isinstance(e, RunEnded) and (e.status,e.error)==(t['status'],t['error']) and [e.usage[k] for k in ('calls',*_tokens)]==t['paid'], (e, t)
         assert e.answer==t['answer'], (e, t)
     return t, known
@@ -388,6 +400,9 @@ def no_time_to_wait(w):
 @row('A reply that comes byte by byte and never ends', 'Counts the time-out from the first byte to the last: gives up, and asks again.', ways=WAYS)
 def drip(w): return w.ask([Drip(), LOOK], DONE, timeout=1)
 
+@row('A stream that never ends', 'Counts the time-out from the first piece to the last: gives up, and asks again.', ways=WAYS)
+def endless_stream(w): return w.ask([Reply('x'*100_000, pace=.01), LOOK], DONE, timeout=1, stream=True)
+
 @row('A web page instead of a reply, once', 'Asks again.', ways=WAYS)
 def html_once(w): return w.ask([HTML, LOOK], DONE)
 
@@ -401,7 +416,10 @@ def html(w):
 def cut_json(w): return w.ask([Fault(200, '{"choices": [{"mess', content_type='application/json'), LOOK], DONE)
 
 @row('JSON that is no reply', 'Asks again.', ways=WAYS)
-def odd_json(w): return w.ask([Fault(200, [1,2]), Fault(200, {'choices':[]}), LOOK], DONE)
+def odd_json(w): return w.ask([Fault(200, [1,2]), Fault(200, {'choices':[]}), Fault(200, ''), LOOK], DONE)
+
+@row('A reply that is packed wrongly', 'Asks again.', ways=WAYS)
+def odd_gzip(w): return w.ask([Fault(200, 'no gzip', headers={'Content-Encoding':'gzip'}), LOOK], DONE)
 
 @row('A reply sent as `text/plain`', 'Reads it all the same.', ways=WAYS)
 def content_type(w):
@@ -530,12 +548,12 @@ def timed(fault, does, name, src, **kw):
         return a
 
 KEPT,LOST = 'Interrupts it at the time-out; the variables are kept.','Ends the child, which did not react; the shell is restarted with the context in it, and the model is told which variables it lost.'
-timed('An endless loop', KEPT, 'endless_loop', 'while True: pass')
-timed('A sleep', KEPT, 'sleep', 'import time\ntime.sleep(3600)')
-timed('A regular expression that never ends', KEPT, 'regex', 'import re\nre.match("(a+)+$", "a"*40+"b")')
+timed('An endless loop', KEPT, 'endless_loop', 'while True: pass', shells=HERE_TOO)
+timed('A sleep', KEPT, 'sleep', 'import time\ntime.sleep(3600)', shells=HERE_TOO)
+timed('A regular expression that never ends', KEPT, 'regex', 'import re\nre.match("(a+)+$", "a"*40+"b")', shells=HERE_TOO)
 timed('A loop in C that ignores signals', LOST, 'c_loop', 'from collections import deque\nfrom itertools import repeat\ndeque(repeat(0), maxlen=0)')
 timed('Code that swallows `KeyboardInterrupt`', LOST, 'swallows', 'import time\nwhile True:\n    try: time.sleep(9)\n    except BaseException: pass')
-timed('A flood of printed lines', KEPT, 'print_flood', 'while True: print("x"*1000)')
+timed('A flood of printed lines', KEPT, 'print_flood', 'while True: print("x"*1000)', shells=HERE_TOO)
 
 @row('A thread pool with 1,000 pending calls when the time is up', 'Cancels those in flight, asks none of the others, and ends.', 'budget')
 def pending_calls(w):
@@ -558,13 +576,13 @@ FINAL(context.splitlines()[1][7:11])"""
     assert ids[0]==ids[1] and len(ids[0])==8, ids
     return a
 
-@row('An allocation of 4 GB', 'Stops at the limit of the child; the model reads `MemoryError`.')
+@row('An allocation of 4 GB', 'Stops at the limit of the child; the model reads `MemoryError`.', shells=HARDER_TOO)
 def memory(w):
     a = w.ask(code('x = bytearray(4<<30)'), DONE)
     assert 'MemoryError' in shown(w)
     return a
 
-@row('A fork bomb', 'No process is started; the model reads why.')
+@row('A fork bomb', 'No process is started; the model reads why.', shells=HARDER_TOO)
 def fork_bomb(w):
     a = w.ask(code('import os\nwhile True: os.fork()'), DONE)
     assert 'Error' in shown(w)
@@ -573,34 +591,40 @@ def fork_bomb(w):
 @row('A `repr` of 1 GB', 'Shows the model its two ends, or that the memory was used up.')
 def huge_repr(w): return w.ask(code('class Big:\n    def __repr__(self): return "x"*10**9\nBig()'), DONE)
 
-@row('`os._exit(0)` in a cell', 'Restarts the shell with the context in it, and tells the model what it lost.')
+@row('`os._exit(0)` in a cell', 'Restarts the shell with the context in it, and tells the model what it lost.', shells=HARDER_TOO)
 def exit_now(w):
     a = w.ask(code('kept = 1'), code('import os\nos._exit(0)'), DONE)
     assert 'kept' in shown(w) and 'exit code 0' in shown(w)
     return a
 
-@row('`sys.exit()` in a cell', 'Ends the cell and no more.', shells=('auto','none'))
+@row('`sys.exit()` in a cell', 'Ends the cell and no more.', shells=HERE_TOO)
 def sys_exit(w): return w.ask(code('import sys\nkept = 1\nsys.exit(3)'), code('FINAL("hail" if kept and context else "")'))
 
-def _kill_shell(deep):
+def _kill_shell(deep, sig=signal.SIGKILL):
     "Kill the child, or the fork server"
     from rlm.sandbox import fork_server
     p = fork_server().proc.pid
-    for p in family(p) if deep else [p]: os.kill(p, signal.SIGKILL)
+    for p in family(p) if deep else [p]: os.kill(p, sig)
 
-@row('The child is killed', 'Restarts the shell with the context in it, and tells the model what it lost.')
+@row('The child is killed', 'Restarts the shell with the context in it, and tells the model what it lost.', shells=HARDER_TOO)
 def child_killed(w):
     a = w.ask(code('kept = 1'), code('llm_query("now")\nwhile True: pass'), DONE, sub=lambda p: _kill_shell(True) or 'ok', cell_timeout=30)
     assert 'kept' in shown(w)
     return a
 
-@row('The fork server is killed', 'Starts another one, and restarts the shell.')
+@row('The child is stopped, as a debugger would', 'Ends it at the time-out, and restarts the shell.')
+def child_stopped(w):
+    a = w.ask(code('kept = 1'), code('llm_query("now")\nwhile True: pass'), DONE, sub=lambda p: _kill_shell(True, signal.SIGSTOP) or 'ok', cell_timeout=1)
+    assert 'kept' in shown(w)
+    return a
+
+@row('The fork server is killed', 'Starts another one, and restarts the shell.', shells=HARDER_TOO)
 def server_killed(w):
     a = w.ask(code('kept = 1'), code('llm_query("now")\nwhile True: pass'), DONE, sub=lambda p: _kill_shell(False) or 'ok', cell_timeout=30)
     assert 'kept' in shown(w)
     return a
 
-@row('A cell closes all file descriptors', 'Restarts the shell with the context in it, and tells the model.')
+@row('A cell closes all file descriptors', 'Restarts the shell with the context in it, and tells the model.', shells=HARDER_TOO)
 def closes_fds(w): return w.ask(code('import os\nos.closerange(0, 1024)\nprint(1)'), DONE)
 
 @row('A cell deletes `context`', 'The variable is gone, as the model asked; the code that reads it fails, and the model reads why.')
@@ -612,7 +636,7 @@ def deletes_context(w):
 @row('A cell rebinds `FINAL` and `llm_query`', '`FINAL` is there again in the next cell; other names are the model\'s to use.')
 def rebinds(w): return w.ask(code('def FINAL(x): return 0\nFINAL_VAR = llm_query = None\ncontext'), code('FINAL("hail" if llm_query is None else "")'))
 
-@row('A cell raises', 'The variables it had assigned are kept; the model reads the traceback.', shells=('auto','none'))
+@row('A cell raises', 'The variables it had assigned are kept; the model reads the traceback.', shells=HERE_TOO)
 def raises(w):
     a = w.ask(code('kept = context.splitlines()\nprint("seen")\n1/0'), code('FINAL(kept[1][7:11])'))
     assert 'ZeroDivisionError' in shown(w) and 'seen' in shown(w)
@@ -652,6 +676,18 @@ def reader_raises(w):
     except ValueError as e: assert str(e)=='the reader'
     ev = None
     gc.collect()
+    return answer_of(read_log(w.log))
+
+@row('An async caller is cancelled', 'The caller gets its `CancelledError` at once; the run is ended, and its log says so.', 'interrupted')
+def cancelled(w):
+    from rlm.events import read_log
+    from rlm.core import answer_of
+    w.serve(LOOK, Hang())
+    try: asyncio.run(asyncio.wait_for(w.rlm().acall(QUESTION, TEXT), 1))
+    except asyncio.TimeoutError: pass
+    else: raise AssertionError('it was not cancelled')
+    end = time.monotonic()+10
+    while type(read_log(w.log)[-1]).__name__!='RunEnded' and time.monotonic()<end: time.sleep(.05)
     return answer_of(read_log(w.log))
 
 @row('The clock of the computer jumps', 'Nothing: time is counted by a clock that cannot be set.')
@@ -698,6 +734,28 @@ def context_gone(w):
     p.unlink()
     w.serve(LOOK, DONE)
     return RLM.resume(w.log, context=TEXT, max_steps=5, base_url=w.servers[-1].url)
+
+@row('The last line of the log is cut in the middle', 'Drops the half line; `RLM.resume` goes on from the one before.')
+def half_line(w):
+    from rlm import RLM
+    w.ask(LOOK, DONE)
+    lines = w.log.read_bytes().splitlines(keepends=True)
+    w.log.write_bytes(b''.join(lines[:-1])[:-30])
+    return RLM.resume(w.log, base_url='http://127.0.0.1:9/v1')
+
+@row('The cache on disk is damaged while the run goes on', 'Warns once, and goes on without it.')
+def cache_damaged(w):
+    from rlm.cache import Cache
+    cache = Cache(w.folder/'cache.sqlite')
+    w.own |= {'cache.sqlite','cache.sqlite-wal','cache.sqlite-shm'}
+    def sub(p):
+        for f in w.folder.glob('cache.sqlite*'): os.truncate(f, 0); f.write_bytes(b'x'*20_000)
+        return 'ok'
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            return w.ask(code('print(llm_query("now"))'), DONE, sub=sub, cache=cache)
+    finally: cache.close()
 
 @row('The disk is full under the log', 'Ends before a model is asked.', 'error')
 def disk_full(w):
@@ -763,29 +821,47 @@ STAGES = dict(
 
 def _stopped(k, st):
     "The rows of a stage"
-    @row(f'Ctrl-C {st.where}, in a script and in a notebook', 'Stops what is under way; the `Answer` has what was found so far.', 'interrupted', f'ctrl_c_{k}', places=('script','notebook'))
+    @row(f'Ctrl-C {st.where}', 'Stops what is under way; the `Answer` has what was found so far.', 'interrupted', f'ctrl_c_{k}', places=('script','notebook'))
     def f(w): return w.play(*st.root, sub=st.sub, last=st.last, hook=st.hook.replace('SIG','signal.SIGINT'), size=st.size, **st.kw)
 
     @row(f'SIGKILL to the host {st.where}', '`RLM.resume` goes on from the log, and asks for nothing that had been answered.', st.ends, f'killed_{k}', places=('script',))
     def f(w):
         from rlm import RLM
-        w.play(*st.root, sub=st.sub, last=st.last, hook=st.hook.replace('SIG','signal.SIGKILL'), size=st.size, sig=signal.SIGKILL, code=-9, **st.kw)
+        w.play(*st.root, sub=st.sub, last=st.last, hook=st.hook.replace('SIG','signal.SIGKILL'), size=st.size, signals=[signal.SIGKILL], code=-9, **st.kw)
         calm = w.serve(*[o[-1] if isinstance(o,list) else o for o in st.root], sub=lambda p: 'ok')
         return RLM.resume(w.log, context=TEXT+'.'*st.size, base_url=calm.url)
 
 for k,st in STAGES.items(): _stopped(k, st)
 
 @row('Ctrl-C three times in a row', 'Ends as after the first.', 'interrupted', places=('script','notebook'))
-def ctrl_c_thrice(w): return w.play(BUSY, sub=lambda p: Press('ok', .4), presses=3)
+def ctrl_c_thrice(w): return w.play(BUSY, sub=lambda p: Press('ok', .4), signals=[signal.SIGINT]*3)
 
 @row('Ctrl-C three times in a row, while a cell runs that swallows it', 'Ends the child, and the run.', 'interrupted', places=('script','notebook'))
-def ctrl_c_deaf(w): return w.play(code('print(llm_query("begun"))\nimport time\nwhile True:\n    try: time.sleep(9)\n    except BaseException: pass'), sub=lambda p: Press('ok', .4), presses=3, pause=.3)
+def ctrl_c_deaf(w): return w.play(code('print(llm_query("begun"))\nimport time\nwhile True:\n    try: time.sleep(9)\n    except BaseException: pass'), sub=lambda p: Press('ok', .4), signals=[signal.SIGINT]*3, pause=.3)
 
 @row('Ctrl-C after the answer, while the shell is closed', 'The answer stands.', places=('script','notebook'))
 def ctrl_c_closing(w): return w.play(LOOK, DONE, hook='import rlm.sandbox\nonce(rlm.sandbox.SandboxShell, "_drop", signal.SIGINT)')
 
+@row('The host is stopped by Ctrl-Z, and goes on later', 'Goes on.', places=('script',))
+def stopped(w): return w.play(Press(replace(LOOK, delay=.6)), DONE, signals=[signal.SIGSTOP,signal.SIGCONT], pause=.5)
+
+@row('SIGKILL to the host, and another while the run is resumed', 'The second `RLM.resume` goes on as the first would have.', places=('script',))
+def killed_twice(w):
+    from rlm import RLM
+    w.play(BUSY, sub=lambda p: Press('ok', .4), signals=[signal.SIGKILL], code=-9)
+    w.play(DONE, resume=True, code=-9, hook='import rlm.sandbox\nonce(rlm.sandbox.SandboxShell, "run_cell", signal.SIGKILL, .5)')
+    return RLM.resume(w.log, base_url=w.serve(BUSY, DONE).url)
+
+@row('Ctrl-C while a run is resumed', 'Ends it; nothing is lost, and another `RLM.resume` goes on.', places=('script',))
+def resume_interrupted(w):
+    from rlm import RLM
+    w.play(BUSY, sub=lambda p: Press('ok', .4), signals=[signal.SIGKILL], code=-9)
+    t = w.play(DONE, resume=True, hook='import rlm.sandbox\nonce(rlm.sandbox.SandboxShell, "run_cell", signal.SIGINT, .5)')
+    assert t['status']=='interrupted' and t['paid']==[2,120,15], t
+    return RLM.resume(w.log, base_url=w.serve(BUSY, DONE).url)
+
 @row('SIGTERM to the host while a cell computes', 'Ends the host, and the shell with it; `RLM.resume` goes on.', places=('script',))
 def terminated(w):
     from rlm import RLM
-    w.play(BUSY, sub=lambda p: Press('ok', .4), sig=signal.SIGTERM, code=-15)
+    w.play(BUSY, sub=lambda p: Press('ok', .4), signals=[signal.SIGTERM], code=-15)
     return RLM.resume(w.log, base_url=w.serve(BUSY, DONE).url)
