@@ -1,10 +1,11 @@
 "Settings that all tests share"
-import os
+import os,signal
 import pytest
 
 os.environ.setdefault('RLM_OFFLINE', '1')  # no call may leave this machine
 
 def pytest_configure(config):
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # started in the background, a process has Ctrl-C ignored, and so have its children
     config.addinivalue_line('markers', 'weights: needs the weights of the local model on this machine, and xllamacpp; skipped where they are missing')
 
 @pytest.fixture
