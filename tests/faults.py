@@ -142,12 +142,12 @@ def more(before, folder=None, seconds=5)->dict:
     "What there is more of than before, after some time to settle"
     from rlm import lm
     end = time.monotonic()+seconds
-    gc.collect()
-    while True:
+    for i in itertools.count():
         now = left(folder)
         if not now['calls'] and lm._thread and lm._thread.is_alive(): lm.submit(_let_go()).result(5)
         res = {k:[v,now[k]] for k,v in before.items() if (set(now[k])-set(v) if isinstance(v,list) else now[k]>v)}
         if not res or time.monotonic()>end: return res
+        if not i: gc.collect()
         time.sleep(.05)
 
 # Hosts of their own
@@ -263,9 +263,11 @@ class World:
         return RLM('openai/fake', **kw)
 
     def ask(self, *root, sub=str.upper, last=RIGHT, context=TEXT, **kw):
-        "Serve replies, and run"
+        "Serve replies, and run; code that ignores an interrupt has less time than usual"
         self.serve(*root, sub=sub, last=last)
-        return self.rlm(**kw)(QUESTION, context)
+        from rlm.sandbox import SandboxShell
+        init = SandboxShell.__init__
+        with mock.patch.object(SandboxShell, '__init__', lambda *args, **kw: init(*args, **kw, grace=1)): return self.rlm(**kw)(QUESTION, context)
 
     def play(self, *root, hook='', size=0, code=0, signals=(signal.SIGINT,), pause=.03, resume=False, sub=str.upper, last=RIGHT, **kw):
         "Serve replies to a host of its own, and wait for its end; what it wrote down"
@@ -803,7 +805,7 @@ class Stage:
     size:int=0 # More characters in the context
     ends:str='answer' # How the run ends when it is resumed
 
-BUSY = code('print(llm_query("begun"))\nimport time\nend = time.monotonic()+1.5\nwhile time.monotonic()<end: pass')
+BUSY = code('print(llm_query("begun"))\nimport time\nend = time.monotonic()+1\nwhile time.monotonic()<end: pass')
 def _some(p): return 'ok' if p in ('q0','q1','q2') else Press(Hang(), .5) if p=='q7' else Hang()
 
 STAGES = dict(
