@@ -16,7 +16,7 @@ HERE = Path(__file__).resolve().parent/'speed'
 PEERS = dict(rlms='rlms==0.1.3', minrlm='minrlm==0.1.5', recursive_llm='recursive-llm==0.5.0')
 OURS = 'rlm','rlm_none','openai','litellm'
 NAMES = dict(rlm='rlm', rlm_none='rlm, not confined', recursive_llm='recursive-llm')
-FULL = dict(reps=5, few=3, big_reps=1, steps=10, chars=1_000_000, subs=64, many=1000, delay=.05, pause=2., keepalive=1., batch=16, big=(100_000_000, 1_000_000_000), printed=20_000)
+FULL = dict(reps=5, few=3, steps=10, chars=1_000_000, subs=64, many=1000, delay=.05, pause=2., keepalive=1., batch=16, big=(100_000_000, 1_000_000_000), printed=20_000)
 QUICK = dict(FULL, reps=1, few=1, steps=3, chars=50_000, subs=8, many=40, delay=.01, pause=.6, keepalive=.2, batch=4, big=(2_000_000,))
 
 # ---- scripts: what the root says, in a form that each package's dialect is made of
@@ -145,7 +145,7 @@ class Memory(threading.Thread):
 class Bench:
     "What is measured, and where the figures go"
     def __init__(self, packages, cfg, out=print):
-        self.packages,self.cfg,self.out,self.got,self.notes,self.log = packages,cfg,out,{},{},[]
+        self.packages,self.cfg,self.out,self.got,self.notes = packages,cfg,out,{},{}
     def put(self, row, package, v):
         if v is not None: self.got.setdefault(row, {}).setdefault(package, []).append(v)
     def fail(self, rows, package, why):
@@ -175,8 +175,7 @@ def ten_steps(b, srv):
     rows,n = ['step','run'],b.cfg['steps']
     def f(package, python, rep):
         url = srv.script(steps(package, n))
-        r,log = drive(package, python, [url]*4, chars=b.cfg['chars'], steps=n+1),None
-        log = srv.log(url)
+        r,log = drive(package, python, [url]*4, chars=b.cfg['chars'], steps=n+1),srv.log(url)
         for run in r['runs'][1:]:
             rs = within(log, run)
             if len(rs)!=n+1: raise Failed(f'{len(rs)} requests instead of {n+1}; answer {run["answer"]!r:.100}')
@@ -204,11 +203,17 @@ def big(b, srv, chars, name):
         if run['answer']!=str(r['chars']): raise Failed(f'answer {run["answer"]!r:.80} instead of {r["chars"]}')
         for row,v in zip(rows, (log[0]['t']-run['start'], log[1]['t']-run['start'], mem.most-r['chars'], r['peak']-r['chars'], mem.child and mem.child-r['chars'])): b.put(row, package, v)
         if mem.child is None: b.fail(rows[-1:], package, 'it runs the code in the host process')
-    b.each(rows, f, b.cfg['big_reps'], has_loop)
+    b.each(rows, f, b.cfg['few'] if chars<=100_000_000 else 1, has_loop)
+
+def prompt(body):
+    "Tools and messages of a request, in the order in which providers read them; the messages as they were sent, but for the bracket that closes them"
+    i = body.index('"messages":')+len('"messages":')
+    i += body[i]==' '
+    return json.dumps(json.loads(body).get('tools',[]))+body[i:json.JSONDecoder().raw_decode(body, i)[1]-1]
 
 def cacheable(bodies):
     "Tokens of the requests at 4 characters each, the share of them (after the first) that a prompt cache can serve, and whether each request extends the last"
-    texts = [''.join(json.dumps(o) for o in [*d.get('tools',[]), *d['messages']]) for d in map(json.loads, bodies)]
+    texts = list(map(prompt, bodies))
     pairs = list(zip(texts, texts[1:]))
     served = sum(len(os.path.commonprefix(p)) for p in pairs)
     return sum(map(len, texts))/4, served/sum(len(b) for _,b in pairs), all(b.startswith(a) for a,b in pairs)
@@ -292,8 +297,11 @@ def machine():
     return f'{os.cpu_count()} cores ({cpu}), {os.sysconf("SC_PAGE_SIZE")*os.sysconf("SC_PHYS_PAGES")/2**30:.0f} GB, {platform.system()} {platform.release()}, Python {platform.python_version()}'
 
 def versions(b):
-    from importlib.metadata import version
-    mine = [f'{o} {version(o)}' for o in ('rlm','openai','litellm','aiohttp','ipython')]
+    from importlib.metadata import version,PackageNotFoundError
+    def known(o):
+        try: return [f'{o} {version(o)}']
+        except PackageNotFoundError: return []
+    mine = sum(map(known, ('rlm','openai','litellm','aiohttp','ipython')), [])
     return ', '.join(mine+[PEERS[p].replace('==',' ') for p in b.packages if p in PEERS])
 
 def show(b):
@@ -313,7 +321,7 @@ measured in one run of one command, in turn, so that what disturbs one disturbs 
 rlm runs the code of the model in a confined process, as it does by default. rlms and minrlm run it in the process that calls them, recursive-llm in a child that
 restricts the language.
 
-Measured on {date} on {machine}: {versions}.
+Measured on {date} on {machine}, other work on the machine when it began: load {load:.1f}. {versions}.
 
 """
 
@@ -321,7 +329,7 @@ def markdown(b):
     "The page of the docs"
     rows,notes = grid(b)
     bar = lambda r: '| '+' | '.join(r)+' |'
-    return PAGE.format(command=b.command, date=datetime.date.today(), machine=machine(), versions=versions(b))+'\n'.join([bar(rows[0]), bar(['---']*len(rows[0])), *map(bar, rows[1:]), '']+[f'{i}. {n}' for i,n in notes.items()])+'\n'
+    return PAGE.format(command=b.command, date=datetime.date.today(), machine=machine(), versions=versions(b), load=b.load)+'\n'.join([bar(rows[0]), bar(['---']*len(rows[0])), *map(bar, rows[1:]), '']+[f'{i}. {n}' for i,n in notes.items()])+'\n'
 
 # ---- the command
 
@@ -360,6 +368,7 @@ def main():
     peers = make_peers(a.peers.expanduser().resolve(), [k for k in PEERS if k in want], out) if a.peers else {}
     b = Bench({**{k:sys.executable for k in OURS if k in want}, **peers}, QUICK if a.quick else FULL, out)
     b.command = 'python tools/speed.py'+(' --quick' if a.quick else '')+(' --peers DIR' if a.peers else '')+' --markdown nbs/speed.qmd'
+    b.load = os.getloadavg()[0]
     measure(b, a.tasks)
     print(show(b))
     if not a.peers and not a.only: print(f'\nNot measured: {", ".join(o.replace("=="," ") for o in PEERS.values())}. --peers DIR installs them into virtual environments below DIR and measures them too.')
