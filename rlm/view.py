@@ -117,8 +117,8 @@ class Console:
         self.file,self.chars,self.answer = file or sys.stdout,chars,answer
         self.width = max(width or shutil.get_terminal_size((100,24)).columns, 40)
         self.usage,self.subs,self.lock = Usage(),_Subs(),threading.RLock()
-        self.rich,self._live,self._lost,self.steps = None,False,False,0
-        if _use_rich(self.file) if rich is None else rich: self.rich = _rich_console(self.file, self.width)
+        self.rich,self._live,self._lost,self.steps = None,False,self.file is None,0  # a program without a terminal may have no standard output
+        if not self._lost and (_use_rich(self.file) if rich is None else rich): self.rich = _rich_console(self.file, self.width)
 
 def _rich_console(file, width):
     "rich's own console, told to interpret nothing"

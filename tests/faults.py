@@ -159,7 +159,10 @@ def host(spec):
     try:
         exec(spec['hook'], dict(globals(), spec=spec))
         kw = dict(spec['kw'], base_url=spec['url'])
-        a = RLM.resume(folder/'run.jsonl', **kw) if spec['resume'] else RLM('openai/fake', log=folder/'run.jsonl', **kw)(QUESTION, TEXT+'.'*spec['size'])
+        if spec['how']=='resume': a = RLM.resume(folder/'run.jsonl', **kw)
+        else:
+            rlm,args = RLM('openai/fake', log=folder/'run.jsonl', **kw),(QUESTION, TEXT+'.'*spec['size'])
+            a = asyncio.run(rlm.acall(*args)) if spec['how']=='async' else rlm(*args)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # what comes now is no matter of rlm's
         res = told(a)
     except BaseException as e: res = dict(status=f'raised {type(e).__name__}', answer=None, error=str(e))
@@ -269,14 +272,14 @@ class World:
         init = SandboxShell.__init__
         with mock.patch.object(SandboxShell, '__init__', lambda *args, **kw: init(*args, **kw, grace=1)): return self.rlm(**kw)(QUESTION, context)
 
-    def play(self, *root, hook='', size=0, code=0, signals=(signal.SIGINT,), pause=.03, resume=False, sub=str.upper, last=RIGHT, **kw):
+    def play(self, *root, hook='', size=0, code=0, signals=(signal.SIGINT,), pause=.03, how='call', sub=str.upper, last=RIGHT, **kw):
         "Serve replies to a host of its own, and wait for its end; what it wrote down"
         over = threading.Event()
         def press():
             for sig in signals:
                 if not over.wait(pause): self.host.signal(sig)
         s = self.serve(*root, press=press, sub=sub, last=last)
-        self.host.start(dict(folder=str(self.folder), url=s.url, kw=kw, hook=hook, size=size, resume=resume))
+        self.host.start(dict(folder=str(self.folder), url=s.url, kw=kw, hook=hook, size=size, how=how))
         ended,orphans = self.host.wait()
         over.set()
         assert ended==code and not orphans, (ended, orphans)
@@ -783,11 +786,21 @@ def no_descriptors(w):
     assert 'Too many open files' in t['error'], t
     return t
 
-@row('Standard output is closed under a verbose run', 'Goes on without it.', places=('script',))
-def stdout_closed(w): return w.play(LOOK, DONE, verbose=True, hook='os.close(1)')
+for name,fault,hook in [
+    ('stdout_closed','Standard input, output and error are closed','for i in range(3): os.close(i)'),
+    ('stdout_none','The program has no standard output, as under `pythonw`','sys.stdout = sys.stderr = None'),
+    ('stdout_full','The disk is full under standard output','f = os.open("/dev/full", os.O_WRONLY)\nos.dup2(f, 1)\nos.close(f)')]:
+    @row(f'{fault}, and `verbose=True`', 'Goes on without showing anything.', name=name, places=('script',))
+    def f(w, hook=hook): return w.play(LOOK, DONE, verbose=True, hook=hook)
 
-@row('The reader of a pipe is gone, under a verbose run', 'Goes on without it.', places=('script',))
+@row('The reader of a pipe is gone, and `verbose=True`', 'Goes on without showing anything.', places=('script',))
 def pipe_closed(w): return w.play(LOOK, DONE, verbose=True, hook='r,p = os.pipe()\nos.dup2(p, 1)\nos.close(p)\nos.close(r)')
+
+@row('The current folder is deleted', 'Does not need it.', places=('script',))
+def no_folder(w): return w.play(LOOK, DONE, hook='d = tempfile.mkdtemp()\nos.chdir(d)\nos.rmdir(d)')
+
+@row('The program ignores SIGCHLD, so that nobody can wait for a child', 'Does without.', places=('script',))
+def no_sigchld(w): return w.play(LOOK, code('import os\nos._exit(1)'), DONE, hook='signal.signal(signal.SIGCHLD, signal.SIG_IGN)')
 
 # Ctrl-C and SIGKILL
 
@@ -835,6 +848,14 @@ def _stopped(k, st):
 
 for k,st in STAGES.items(): _stopped(k, st)
 
+@row('Ctrl-C while a program awaits `acall`', 'The program gets its `KeyboardInterrupt`; the run is ended, and its log says so.', 'interrupted', places=('script',))
+def ctrl_c_async(w):
+    from rlm.events import read_log
+    from rlm.core import answer_of
+    t = w.play(BUSY, sub=lambda p: Press('ok', .4), how='async')
+    assert t['status']=='raised KeyboardInterrupt', t
+    return answer_of(read_log(w.log))
+
 @row('Ctrl-C three times in a row', 'Ends as after the first.', 'interrupted', places=('script','notebook'))
 def ctrl_c_thrice(w): return w.play(BUSY, sub=lambda p: Press('ok', .4), signals=[signal.SIGINT]*3)
 
@@ -851,14 +872,14 @@ def stopped(w): return w.play(Press(replace(LOOK, delay=.6)), DONE, signals=[sig
 def killed_twice(w):
     from rlm import RLM
     w.play(BUSY, sub=lambda p: Press('ok', .4), signals=[signal.SIGKILL], code=-9)
-    w.play(DONE, resume=True, code=-9, hook='import rlm.sandbox\nonce(rlm.sandbox.SandboxShell, "run_cell", signal.SIGKILL, .5)')
+    w.play(DONE, how='resume', code=-9, hook='import rlm.sandbox\nonce(rlm.sandbox.SandboxShell, "run_cell", signal.SIGKILL, .5)')
     return RLM.resume(w.log, base_url=w.serve(BUSY, DONE).url)
 
 @row('Ctrl-C while a run is resumed', 'Ends it; nothing is lost, and another `RLM.resume` goes on.', places=('script',))
 def resume_interrupted(w):
     from rlm import RLM
     w.play(BUSY, sub=lambda p: Press('ok', .4), signals=[signal.SIGKILL], code=-9)
-    t = w.play(DONE, resume=True, hook='import rlm.sandbox\nonce(rlm.sandbox.SandboxShell, "run_cell", signal.SIGINT, .5)')
+    t = w.play(DONE, how='resume', hook='import rlm.sandbox\nonce(rlm.sandbox.SandboxShell, "run_cell", signal.SIGINT, .5)')
     assert t['status']=='interrupted' and t['paid']==[2,120,15], t
     return RLM.resume(w.log, base_url=w.serve(BUSY, DONE).url)
 
