@@ -134,7 +134,7 @@ class Memory(threading.Thread):
     def run(self):
         while not self.done.wait(.03):
             pids = tree(self.pid)
-            self.most = max(self.most, sum(proc(p, 'smaps_rollup', 'Pss')[0] for p in pids))
+            self.most = max(self.most, sum(proc(p, 'smaps_rollup', 'Pss')[0] or proc(p, 'status', 'VmRSS')[0] for p in pids))  # of a confined child, only root may read the first
             for p in pids: self.each[p] = max(self.each.get(p,0), proc(p, 'status', 'VmHWM')[0])
     def stop(self): self.done.set(); self.join()
     @property
