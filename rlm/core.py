@@ -155,8 +155,12 @@ async def acall(self:RLM, question:str, context)->Answer:
         runs.append(self.run(question, context))
         if cancelled.is_set(): runs[0].stop()
         return self._finish(runs[0])
-    try: return await asyncio.to_thread(go)
+    fut = asyncio.ensure_future(asyncio.to_thread(go))
+    try:
+        while not fut.done(): await asyncio.wait([fut], timeout=.3)
+        return fut.result()
     except asyncio.CancelledError:
+        fut.cancel()
         cancelled.set()
         for o in runs: o.stop()
         raise

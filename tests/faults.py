@@ -13,6 +13,7 @@ Faults that end the host itself (Ctrl-C, SIGKILL) are put into a process of its 
 """
 import asyncio,atexit,ctypes,functools,gc,itertools,json,logging,os,shutil,signal,socket,subprocess,sys,tempfile,threading,time,warnings
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass,field,replace
 from pathlib import Path
 from unittest import mock
@@ -142,31 +143,46 @@ def more(before, folder=None, seconds=5)->dict:
     "What there is more of than before, after some time to settle"
     from rlm import lm
     end = time.monotonic()+seconds
-    for i in itertools.count():
+    while True:
         now = left(folder)
         if not now['calls'] and lm._thread and lm._thread.is_alive(): lm.submit(_let_go()).result(5)
         res = {k:[v,now[k]] for k,v in before.items() if (set(now[k])-set(v) if isinstance(v,list) else now[k]>v)}
         if not res or time.monotonic()>end: return res
-        if not i: gc.collect()
+        gc.collect()
         time.sleep(.05)
 
 # Hosts of their own
 
-def host(spec):
-    "Run as `spec` says, and write down how it went and what was left of it"
-    from rlm import RLM
-    before,folder = left(),Path(spec['folder'])
+@contextmanager
+def _written(spec):
+    "Do what the row wants done first; after the run write down how it went and what was left of it"
+    before,res,out = left(),{},Path(spec['folder'])/'result.json'
     try:
         exec(spec['hook'], dict(globals(), spec=spec))
-        kw = dict(spec['kw'], base_url=spec['url'])
-        if spec['how']=='resume': a = RLM.resume(folder/'run.jsonl', **kw)
-        else:
-            rlm,args = RLM('openai/fake', log=folder/'run.jsonl', **kw),(QUESTION, TEXT+'.'*spec['size'])
-            a = asyncio.run(rlm.acall(*args)) if spec['how']=='async' else rlm(*args)
+        yield res
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # what comes now is no matter of rlm's
-        res = told(a)
-    except BaseException as e: res = dict(status=f'raised {type(e).__name__}', answer=None, error=str(e))
-    (folder/'result.json').write_text(json.dumps(res|dict(more=_ended(before))))
+    except BaseException as e: res.update(status=f'raised {type(e).__name__}', answer=None, error=str(e))
+    out.write_text(json.dumps(res|dict(more=_ended(before))))
+
+def _asked(spec):
+    from rlm import RLM
+    return RLM('openai/fake', log=Path(spec['folder'])/'run.jsonl', base_url=spec['url'], **spec['kw']),(QUESTION, TEXT+'.'*spec['size'])
+
+def host(spec):
+    "Run as `spec` says"
+    from rlm import RLM
+    with _written(spec) as res:
+        if spec['how']=='resume': a = RLM.resume(Path(spec['folder'])/'run.jsonl', base_url=spec['url'])
+        else:
+            rlm,args = _asked(spec)
+            a = asyncio.run(rlm.acall(*args)) if spec['how']=='async' else rlm(*args)
+        res.update(told(a))
+
+async def ahost(spec):
+    "The same where an event loop runs, as in a notebook"
+    with _written(spec) as res:
+        rlm,args = _asked(spec)
+        res.update(told(await rlm.acall(*args)))
 
 def _ended(before):
     "What is left when rlm has ended what it keeps from run to run"
@@ -235,7 +251,7 @@ class Notebook:
         from jupyter_client.manager import start_new_kernel
         self.km,self.kc = start_new_kernel(kernel_name='python3', env={**os.environ, 'PYTHONPATH':f'{HERE.parent}{os.pathsep}{HERE}'})
         atexit.register(self.close)
-    def start(self, spec): self.id = self.kc.execute(f'import faults\nfaults.host({spec!r})')
+    def start(self, spec): self.id = self.kc.execute(f'import faults\n{"await faults.ahost" if spec["how"]=="async" else "faults.host"}({spec!r})')
     def signal(self, sig): os.killpg(os.getpgid(self.km.provisioner.pid), sig)  # as `interrupt_kernel` does, which leaves an event loop in each thread
     def wait(self):
         r = self.kc.get_shell_msg(timeout=60)
@@ -848,12 +864,12 @@ def _stopped(k, st):
 
 for k,st in STAGES.items(): _stopped(k, st)
 
-@row('Ctrl-C while a program awaits `acall`', 'The program gets its `KeyboardInterrupt`; the run is ended, and its log says so.', 'interrupted', places=('script',))
+@row('Ctrl-C while a program awaits `acall`', 'The program gets its `KeyboardInterrupt`, or a notebook its `CancelledError`; the run is ended, and its log says so.', 'interrupted', places=('script','notebook'))
 def ctrl_c_async(w):
     from rlm.events import read_log
     from rlm.core import answer_of
     t = w.play(BUSY, sub=lambda p: Press('ok', .4), how='async')
-    assert t['status']=='raised KeyboardInterrupt', t
+    assert t['status'] in ('raised KeyboardInterrupt','raised CancelledError'), t
     return answer_of(read_log(w.log))
 
 @row('Ctrl-C three times in a row', 'Ends as after the first.', 'interrupted', places=('script','notebook'))
