@@ -135,7 +135,7 @@ def _stdin_bytes(stdin)->bytes:
     return stdin.buffer.read() if hasattr(stdin,'buffer') else stdin.read().encode('utf-8','surrogatepass')
 
 _options = {r'Give it again: context=':'Name its files again: rlm ask --resume LOG FILE...', r'is a folder\..*':'is a folder. Name its files, as in folder/*.txt', r"\b(encoding|errors|isolation)='([\w-]+)'":r'--\1 \2', ' and pass that as a str':'',
-    r'\bprices=\(.*?\)':'--prices IN OUT (dollars per million tokens)', r'\bapi_key=':'--api-key-env NAME', r'\bbase_url\b=?':'--base-url', r'\bmax_cost=':'--max-cost ',
+    r'\bprices=\(.*?\)':'--prices IN OUT (dollars per million tokens)', r'\bapi_key=':'--api-key-env NAME', r'\bbase_url\b=?':'--base-url', r'\bmax_(cost|time|steps|calls|tokens)=':r'--max-\1 ',
     r'\bmax_cost\b':'--max-cost', r'\(max_(steps|calls|tokens|time)\)':r'(--max-\1)', r'The time-out of a call is set by timeout=':'To wait less long, give --timeout or --max-time'}
 
 def _as_options(msg:str)->str:

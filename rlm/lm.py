@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 from fastcore.basics import patch,store_attr
 from .budget import Usage
 from .events import RootReplied,SubReplied,RunEnded,read_log,secret_values,redact
-from .cache import open_cache,request_key
 from .direct import available,as_sent,post_chat,close_session
 from .prices import listed,plain_cost
 
@@ -390,9 +389,16 @@ class LM:
         self._check()
         if self.local: self.prices,self.temperature,self.max_concurrency = prices or (0.,0.),temperature or 0.,min(max_concurrency,8)
         self.timeout = timeout or (1800. if self.local else 300.)
-        self.slots,self.hold_until,self.held,self.window,self._info,self.cache = None,0.,0.,None,None,open_cache(cache)
+        self.slots,self.hold_until,self.held,self.window,self._info,self.cache = None,0.,0.,None,None,_open_cache(cache)
         self.fallbacks = [self._fallback(o) for o in ([fallbacks] if isinstance(fallbacks,(str,LM)) else fallbacks)]
     def __repr__(self): return f'{type(self).__name__}({self.model!r})'
+
+# %% ../nbs/03_lm.ipynb #7ac778ca
+def _open_cache(cache):
+    "The cache that a user asked for; most ask for none, and the import of sqlite3 can wait"
+    if cache is None or cache is False: return None
+    from rlm.cache import open_cache
+    return open_cache(cache)
 
 # %% ../nbs/03_lm.ipynb #5bd133b2
 _not_ours = 'max_steps','max_calls','max_cost','max_time','sub_model','isolation','cell_timeout','preset','verbose'
@@ -583,6 +589,7 @@ def _key(self:LM, messages, tools, kw)->str|None:
     "What the reply to a request is filed under"
     own = self.base_url or (_env_base() if self.model.startswith('openai/') else None)
     settings = {k:v for k,v in {**dict(temperature=self.temperature, max_tokens=self.max_tokens), **self.kw, **kw}.items() if v is not None}
+    from rlm.cache import request_key
     return request_key(model=self.model, base_url=own, messages=messages, tools=tools or None, settings=settings)
 
 @patch
