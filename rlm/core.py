@@ -199,8 +199,8 @@ def to_resume(log, context=None, model=None, sub_model=None, **kw)->'tuple|None'
     "The run of a log, to go on with"
     tape = Tape(read_log(log))
     if _ended(tape, kw): return None
-    rlm = _remake(tape, model, sub_model, kw)
-    return rlm,rlm._taped(tape, context, log)
+    rlm = _remake(tape, model, sub_model, {**kw, 'log':log})
+    return rlm,rlm._taped(tape, context)
 
 @patch(cls_method=True)
 def resume(cls:RLM,
@@ -219,19 +219,19 @@ def replay(cls:RLM,
     log, # The log of a run
     context=None, # Its context, if the log does not know where to find it
     new_log=None, # Where to log the replay
+    model:'str|LM|None'=None, # As for `resume`
+    sub_model:'str|LM|None'=None, # As for `resume`
     **kw # As for `RLM`, in place of what was recorded
 )->Answer:
     "Play a recorded run again: its code runs, and no model is asked"
     tape = Tape(read_log(log), replay=True)
-    rlm = _remake(tape, kw.pop('model',None), kw.pop('sub_model',None), kw)
-    return rlm._finish(rlm._taped(tape, context, new_log))
+    rlm = _remake(tape, model, sub_model, {**kw, 'log':new_log})
+    return rlm._finish(rlm._taped(tape, context))
 
 # %% ../nbs/10_core.ipynb #84289c5d
 @patch
-def _taped(self:RLM, tape:Tape, context, log)->Run:
+def _taped(self:RLM, tape:Tape, context)->Run:
     "A run that begins with a tape"
-    ctx = load_source(tape.start.source, context)
-    self.log = log
-    run = self.run(tape.start.question, ctx, tape)
+    run = self.run(tape.start.question, load_source(tape.start.source, context), tape)
     run.sh.source = lambda: tape.start.source
     return run

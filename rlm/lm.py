@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['RETRIED', 'DEFAULTS', 'background_loop', 'submit', 'wait', 'get_litellm', 'sendable', 'Reply', 'est_tokens',
            'Response', 'to_reply', 'as_response', 'LMError', 'to_error', 'offline', 'is_offline', 'is_loopback', 'LM',
-           'default_model', 'get_lm', 'ScriptedLM', 'ReplayLM']
+           'default_model', 'get_lm', 'ScriptedLM', 'recorded_response', 'ReplayLM']
 
 # %% ../nbs/03_lm.ipynb #1b32d389
 import asyncio,atexit,concurrent.futures,difflib,importlib,inspect,ipaddress,itertools,json,math,os,random,re,sys,threading,time,warnings
@@ -780,7 +780,7 @@ async def _send(self:ScriptedLM, messages, tools, on_delta=None, **kw):
     return d
 
 # %% ../nbs/03_lm.ipynb #86e4c940
-def _recorded(ev, model)->dict:
+def recorded_response(ev, model)->dict:
     "The response that an event of a log stands for"
     u = ev.usage or {}
     usage = {k:u.get(k,0) for k in ('prompt_tokens','completion_tokens')} | dict(prompt_tokens_details=dict(cached_tokens=u.get('cached_tokens',0)))
@@ -804,8 +804,8 @@ class ReplayLM(ScriptedLM):
         model = getattr(start, 'model' if role=='root' else 'sub_model', '') or 'replayed'
         self.left,self.tools_used = {},any(getattr(o,'reply',{}).get('tool_calls') for o in evs)
         for o in evs:
-            if role=='root' and isinstance(o,RootReplied): self.left.setdefault('', []).append(_recorded(o, model))
-            if role=='sub' and isinstance(o,SubReplied): self.left.setdefault(o.prompt, []).append(LMError('other',o.error) if o.error else _recorded(o, model))
+            if role=='root' and isinstance(o,RootReplied): self.left.setdefault('', []).append(recorded_response(o, model))
+            if role=='sub' and isinstance(o,SubReplied): self.left.setdefault(o.prompt, []).append(LMError('other',o.error) if o.error else recorded_response(o, model))
         super().__init__(self._next, model=model, tools=self.tools_used, **{**dict(retries=0), **kw})
         self.role,self.exact = role,exact
         self.failed = next((o.error for o in evs if isinstance(o,RunEnded) and o.status=='error'), None) if role=='root' else None

@@ -65,6 +65,8 @@ def check_question(question)->str:
     return question
 
 # %% ../nbs/09b_run.ipynb #3b2c914b
+def _offers_search(sh)->bool: return any(k.startswith('search(') for k in sh.extras)
+
 class Run:
     "One question on its way to an answer"
     def __init__(self,
@@ -85,7 +87,7 @@ class Run:
         if not isinstance(sp,(str,type(None))): raise ValueError(f'sp, the system prompt, must be a text, not {type(sp).__name__}')
         if mode not in ('auto','tools','code'): raise ValueError(f"mode must be 'auto', 'tools' or 'code', not {mode!r}")
         store_attr('question,sh,root,final_prompt,max_nudges,tape')
-        self.preset = get_preset(preset, root.model, search=any(k.startswith('search(') for k in sh.extras))
+        self.preset = get_preset(preset, root.model, search=_offers_search(sh))
         self.budget = budget or Budget()
         self.sp,self.examples = system_prompt(sp, self.preset)
         self._set_tools(list(tools or []))
@@ -291,7 +293,7 @@ def _cell_thread(self:Run, code:str, run=None):
         self.sh.interrupt()
         try: fut.exception(timeout=10)  # the shell is free for another run when this one ends
         except TimeoutError: pass
-    yield from self._during(fut, cancel)
+    return (yield from self._during(fut, cancel))
 
 # %% ../nbs/09b_run.ipynb #22336391
 @patch
@@ -505,12 +507,13 @@ def _without_code(text:str)->str:
 # %% ../nbs/09b_run.ipynb #adce0ef4
 def _plain_setting(v): return isinstance(v,(str,int,float,bool)) or (isinstance(v,(list,tuple)) and all(map(_plain_setting, v)))
 
+_usual = {k:p.default for k,p in inspect.signature(LM).parameters.items()}
+
 def lm_settings(lm:LM)->dict:
     "The settings of a model that differ from the usual ones and can stand in a log"
-    usual = {k:p.default for k,p in inspect.signature(LM).parameters.items()}
     got = {k:getattr(lm,k) for k in ('temperature','max_tokens','timeout','retries','max_wait','max_concurrency','prices','stream','direct')} | lm.kw
     url = lm.base_url and re.sub('//[^/]*@', '//', lm.base_url)
-    return {k:v for k,v in dict(base_url=url, cache=lm.cache and str(lm.cache.path), **got).items() if _plain_setting(v) and v!=usual.get(k)}
+    return {k:v for k,v in dict(base_url=url, cache=lm.cache and str(lm.cache.path), **got).items() if _plain_setting(v) and v!=_usual.get(k)}
 
 # %% ../nbs/09b_run.ipynb #040e106d
 @patch
@@ -533,7 +536,7 @@ def _settings(self:Run)->dict:
     sh = self.sh
     more = dict(final_prompt=self.final_prompt) if self.final_prompt!=FINAL_PROMPT else {}
     return dict(mode=self.mode, preset=self.preset.name, isolation=sh.isolation, tools=list(self.tools), **asdict(self.budget), cell_timeout=sh.cell_timeout,
-                search=any(k.startswith('search(') for k in sh.extras), root=lm_settings(self.root), sub=lm_settings(sh.sub.lm), **more)
+                search=_offers_search(sh), root=lm_settings(self.root), sub=lm_settings(sh.sub.lm), **more)
 
 @patch
 def _turns(self:Run):
@@ -617,7 +620,7 @@ def _end_of_tape(self:Run):
 @patch
 def _run_again(self:Run, code, rec:CodeRan):
     "Run a recorded cell for its variables; its result is the recorded one"
-    now = None if self.tape.gone(rec) else (yield from self._quietly(code, rec.result))
+    now = None if id(rec) in self.tape.gone else (yield from self._quietly(code, rec.result))
     d = {f.name:rec.result[f.name] for f in fields(Result) if f.name in rec.result}
     res = Result(**{**d, 'final':Final(**d['final']) if d.get('final') else None})
     if not res.final: self.sh.reset_final()
@@ -631,13 +634,7 @@ def _quietly(self:Run, code, was:dict):
     limit = None if was.get('status')=='ok' else (was.get('seconds') or 0)+5
     run = lambda code: self.sh.run_cell(code, timeout=limit)
     if isinstance(self.sh, LocalShell): return run(code)
-    return (yield from self._result_of(code, run))
-
-@patch
-def _result_of(self:Run, code, run):
-    res = []
-    yield from self._cell_thread(code, lambda code: res.append(run(code)))
-    return res[0]
+    return (yield from self._cell_thread(code, run))
 
 # %% ../nbs/09b_run.ipynb #39bfcd38
 @patch

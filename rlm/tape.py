@@ -12,7 +12,7 @@ from dataclasses import replace
 from fastcore.basics import patch
 from .budget import Usage,as_usage
 from .events import RunStarted,RunEnded,RootReplied,CodeStarted,CodeRan,ToolRan,SubStarted,SubReplied,Noted,LogError,redact
-from .lm import Reply,as_response,to_reply
+from .lm import Reply,recorded_response,to_reply
 
 # %% ../nbs/03b_tape.ipynb #ebe4e693
 class Tape:
@@ -57,6 +57,8 @@ def _index(self:Tape):
         if isinstance(o,SubReplied) and (i<complete or not o.error or self.replay): self._keep('llm_query', o.prompt, starts.get(o.id), o)
         elif isinstance(o,ToolRan) and id(o) in self.order: self._keep(o.name, o.args, None, o)
     self.n = max(starts, default=0)
+    lost = max((i for i in ran if self.events[i].result.get('status')=='lost'), default=-1)
+    self.gone = {id(self.events[i]) for i in ran if i<=lost}  # cells whose shell was lost then or later, and their variables with it
 
 @patch
 def _keep(self:Tape, name, asked, *evs): self.calls.setdefault(self._key(name, asked), deque()).append(evs)
@@ -106,10 +108,8 @@ def prepay(self:Tape)->dict: # By role
 # %% ../nbs/03b_tape.ipynb #9361faf4
 def as_reply(ev:RootReplied, model:str='')->Reply:
     "The reply that an event holds, as a model would give it"
-    r = {k:v for k,v in ev.reply.items() if v}
-    more = {k:v for k,v in dict(reasoning_content=r.get('reasoning'), refusal=r.get('refusal')).items() if v}
-    res = to_reply(as_response(r.get('content',''), r.get('tool_calls',()), r.get('finish_reason'), model=model, **more), [], model)
-    res.usage,res.cached,res.thinking = as_usage(ev.usage),ev.cached,r.get('thinking') or []
+    res = to_reply(recorded_response(ev, model), [], model)
+    res.usage,res.cached,res.thinking = as_usage(ev.usage),ev.cached,ev.reply.get('thinking') or []
     return res
 
 # %% ../nbs/03b_tape.ipynb #20b8bc1c
@@ -126,12 +126,6 @@ def match(self:Tape, ev):
 def warning(self:Tape)->str|None:
     "What the run was told of its budget at this point"
     return self.main[0].text if self.main and getattr(self.main[0],'kind','')=='budget' else None
-
-@patch
-def gone(self:Tape, ev:CodeRan)->bool:
-    "Whether the shell that a cell ran in was lost later on, and its variables with it"
-    later = self.events[next(i for i,o in enumerate(self.events) if o is ev):]
-    return any(isinstance(o,CodeRan) and o.result.get('status')=='lost' for o in later)
 
 # %% ../nbs/03b_tape.ipynb #f3b109dd
 @patch

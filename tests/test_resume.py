@@ -6,7 +6,7 @@ from rlm.budget import Usage
 from rlm.context import ContextError
 from rlm.core import RLM,answer_of
 from rlm.events import *
-from rlm.events import read_log,to_json
+from rlm.events import from_json,read_log,to_json
 from rlm.lm import LMError,ScriptedLM,as_response
 from rlm.prompts import FINAL_PROMPT
 from rlm.tape import Tape
@@ -62,7 +62,7 @@ def test_resume_after_every_line(tmp_path, isolation):
     lines = a.log.read_text().splitlines()
     for n in range(1, len(lines)) if isolation=='none' else range(1, len(lines), 7):
         p,s = cut(a.log, n, tmp_path/f'{n}.jsonl'),Script(STEPS)
-        before = [from_line(o) for o in lines[:n]]
+        before = [from_json(o) for o in lines[:n]]
         b = RLM.resume(p, model=s.root, sub_model=s.sub)
         assert (b.answer,b.status,b.steps)==(ANSWER,'answer',6), n
         assert {k:(u.calls,u.prompt_tokens,u.completion_tokens) for k,u in b.usage.by.items()}=={k:(u.calls,u.prompt_tokens,u.completion_tokens) for k,u in a.usage.by.items()}, n
@@ -72,10 +72,6 @@ def test_resume_after_every_line(tmp_path, isolation):
         assert [type(o) for o in b.trajectory]==[type(o) for o in again], n
         assert sorted(t for o in again if (t:=type(o).__name__) not in ('Noted','SubStarted'))==sorted(t for o in a.trajectory if (t:=type(o).__name__) not in ('Noted','SubStarted')), n
         assert [o.t for o in again]==sorted(o.t for o in again)
-
-def from_line(s):
-    from rlm.events import from_json
-    return from_json(s)
 
 def test_the_root_reads_the_same_messages(tmp_path):
     a,s = whole(tmp_path)
@@ -91,7 +87,6 @@ def test_resume_twice_and_three_times(tmp_path):
     for _ in range(30):
         b = RLM.resume(p, model=s.root, sub_model=s.sub)
         lines = p.read_text().splitlines()
-        had = sum(1 for o in lines if '"event": "SubReplied"' in o)
         if len(s.asked)>40: break
         keep = next((i for i,o in enumerate(lines) if i>len(lines)*2//3), len(lines))
         assert b.answer==ANSWER and b.usage.calls>=16
@@ -131,9 +126,9 @@ def test_failures_in_the_cell_that_was_cut_off_are_tried_again(tmp_path):
     s = Script(steps, sub)
     a = RLM(s.root, s.sub, isolation='none', log=tmp_path/'a.jsonl')('Who?', TEXT)
     assert a.status=='error' and len(s.prompts)==2
-    down[0] = False
-    b = RLM.resume(a.log, model=s.root, sub_model=s.sub)
-    assert b.status in ('answer','error')
+    down[0],p = False,cut(a.log, next(i for i,o in enumerate(a.trajectory) if isinstance(o,SubReplied) and o.error)+1, tmp_path/'cut.jsonl')
+    b = RLM.resume(p, model=s.root, sub_model=s.sub)
+    assert b.answer==[o.upper() for o in TEXT.split('\n')] and s.prompts==[TEXT.split('\n')[i] for i in (0,1,1,2)]
 
 def test_failures_in_cells_that_ended_are_not(tmp_path):
     s = Script([py('x = llm_query_batched(context.splitlines())'), py('y = 1'), lambda: LMError('server','down'), 'FINAL_VAR("x")'], lambda p: LMError('bad_request','odd') if 'Day 2' in p else p)
