@@ -86,13 +86,14 @@ NUDGES = dict(
     cut='Your reply was cut off, as it was too long, and nothing of it was run. Write a shorter block.',
     refusal='You declined to answer. Go on if you can: look at `context` with code. If you cannot, say why in FINAL(...).',
     unseen='You have not looked at `context` yet, so this can only be a guess. Write one ```python block that finds the answer in `context`.',
-    placeholder='FINAL needs the answer itself in the parentheses, such as FINAL(42).',
+    placeholder='FINAL needs the answer itself in the parentheses, such as FINAL(42). If the context does not hold it, say so in the parentheses.',
     beside='The FINAL in your reply was not used, since it was written before the output of your code. Now that you see the output: FINAL(...) with the answer in it, or more code.',
     repeat='You ran this code in step {step}, and its output is the same. If it answers the question, reply FINAL(...) with the answer in it, without code. If not, do something else: other words, fewer words, or another part of `context`.',
     failed='The code failed, so this is no answer. Write another ```python block that does it right.',
     anew='An earlier attempt ended so:\n{output}\n\nDo it in another way, with code that fits what the context looks like.',
     failed_again='This is the code of step {step} again, and it fails again. Write different code that fits what the context looks like.',
     void='The result is empty. Perhaps the code does not fit how the text is written: look at some rows. Perhaps the rows do not say in words what you look for: then ask of each row with llm_map(rows, instruction, choices).',
+    missed='The search found nothing, so what a sub-model says to its result rests on no passage. {way}',
     nothing='Nothing was printed. Put what you want to see into print(...).')
 
 def nudge(kind:str, **kw)->str:

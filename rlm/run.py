@@ -14,7 +14,7 @@ from pathlib import Path
 from fastcore.basics import patch,store_attr
 from .prompts import *
 from .prompts import Call
-from .presets import Preset,frame_output,get_preset,system_prompt
+from .presets import Preset,frame_output,get_preset,missed_hint,system_prompt
 from .budget import Usage,Budget,Ledger,BudgetSpent
 from .events import *
 from .lm import LM,LMError,submit,wait,est_tokens
@@ -89,7 +89,7 @@ class Run:
         if not isinstance(sp,(str,type(None))): raise ValueError(f'sp, the system prompt, must be a text, not {type(sp).__name__}')
         if mode not in ('auto','tools','code'): raise ValueError(f"mode must be 'auto', 'tools' or 'code', not {mode!r}")
         store_attr('question,sh,root,final_prompt,max_nudges,tape,over')
-        self.preset = get_preset(preset, root.model, search=_offers_search(sh), sub_calls=sh.max_depth>0, question=question)
+        self.preset = get_preset(preset, root.model, search=_offers_search(sh), sub_calls=sh.max_depth>0, question=question, length=sh.length)
         self.budget = budget or Budget()
         self.sp,self.examples = system_prompt(sp, self.preset)
         self._set_tools(list(tools or []))
@@ -308,7 +308,7 @@ def _run_cell(self:Run, code:str, id:str=''):
     text,hint = show_result(res, self.max_output),''
     self.looked = self.looked or looks(code, self.tools)
     if self.sh.final and not _is_answer(self.sh.final.value): hint = self._no_answer()
-    elif not res.final: hint = self._stuck(code, text, bool(res.error)) or (self._failed(res) if res.error else '') or ('' if self.looked or res.error else nudge('unseen')) or (self._void(text) if text.strip() else nudge('nothing'))
+    elif not res.final: hint = self._hint(code, text, res)
     shown = frame_output(text, self.question, self.preset, hint)
     self.publish(CodeRan(code=code, id=id, text=shown if self.preset.remind else text or '(no output)', result=_as_dict(res)))
     yield from self._drain()
@@ -356,6 +356,23 @@ def _void(self:Run, text)->str:
 def _failed(self:Run, res)->str:
     "What a small model is told of code that failed"
     return nudge('failed') if self.preset.remind and res.status=='error' else ''
+
+@patch
+def _hint(self:Run, code, text, res)->str:
+    "What to say beside an output; '' for nothing"
+    said = self._stuck(code, text, bool(res.error))
+    if res.error: return said or self._failed(res)
+    return said or ('' if self.looked else nudge('unseen')) or self._missed(text) or (self._void(text) if text.strip() else nudge('nothing'))
+
+# %% ../nbs/09b_run.ipynb #0b7f1841
+_no_hits,_hits = re.compile("0 matches for ['\"]"),re.compile("\\d passages? for ['\"]")
+
+@patch
+def _missed(self:Run, text)->str:
+    "What to say of a cell whose searches found nothing"
+    asked = [o.prompt for o in self.events if isinstance(o,SubReplied) and o.step==self.step]
+    if not any(_no_hits.search(o) for o in (text,*asked)) or any(_hits.search(o) for o in (text,*asked)): return ''
+    return missed_hint(self.sh.length if self.preset.remind else None, self.sh.max_depth>0)
 
 # %% ../nbs/09b_run.ipynb #4fcdfdba
 @patch

@@ -341,6 +341,7 @@ def _furnish(sh, ctx, lm, search, max_depth=1):
     "Put what a run needs into a new shell"
     sh.holds = lambda o: _holds_all(o, ctx)
     sh.sub,sh.extras,sh.max_depth,sh.about = SubCalls(lm),{},max_depth,lambda sample=160: describe(ctx, sample)
+    sh.length = len(ctx) if isinstance(ctx,str) else None
     sh.stage('context', ctx)
     sub = sh.sub
     for f in (sub.SHOW_BUDGET, *((sub.llm_query, sub.llm_query_batched, sub.llm_map, sub.rlm_query, sub.rlm_query_batched) if max_depth else ())): sh.bind(f.__name__, f)
