@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SMALL_PROMPT', 'READ_MOST', 'CUES', 'Preset', 'frame_output', 'Example', 'example_messages', 'small_prompt',
-           'can_read', 'missed_hint', 'fact_examples', 'count_examples', 'label_examples', 'choice_examples', 'kind_of',
-           'examples_for', 'small_preset', 'is_small', 'get_preset', 'system_prompt']
+           'can_read', 'missed_hint', 'fact_examples', 'count_examples', 'label_examples', 'pair_examples',
+           'choice_examples', 'kind_of', 'examples_for', 'small_preset', 'is_small', 'get_preset', 'system_prompt']
 
 # %% ../nbs/00b_presets.ipynb #ae293b1e
 import re
@@ -68,11 +68,12 @@ _SMALL = '''You answer a question about a long text. You cannot see the text. It
 _WAYS = dict(
     fact='Search with a few words that the text itself may use. Never guess: the answer must stand in an output.\n',
     count='Cut the text into rows and count with code. Never guess: the answer must follow from an output.\n',
-    label='Cut the text into rows, let llm_map tell what kind each row is of, and count with code. Never guess: the answer must follow from an output.\n')
+    label='Cut the text into rows, let llm_map tell what kind each row is of, and count with code: the kind does not stand in the row. Never guess: the answer must follow from an output.\n')
+_WAYS['pair'] = _WAYS['label']
 
 def small_prompt(kind:str='fact', sub_calls:bool=True)->str:
     "The system prompt of a small model, for a kind of question"
-    kind = 'count' if kind=='label' and not sub_calls else kind
+    kind = 'count' if kind in ('label','pair') and not sub_calls else kind
     return _SMALL+_WAYS.get(kind, _WAYS['fact'])
 
 SMALL_PROMPT = small_prompt()
@@ -142,19 +143,37 @@ print(len(rows), {k: kinds.count(k) for k in ("praise", "blame", "joke")})"""
 
 _letters = """head = context.split("\\n\\n")[0]
 rows = [line.split(" | ") for line in context.splitlines() if " | " in line]
-rows = [row for row in rows if row[1] in ("Nils", "Gesa")]
-kinds = llm_map([row[-1] for row in rows], head + " Which kind is this letter?", ["complaint", "request", "thanks"])
-print(len(rows), {k: kinds.count(k) for k in ("complaint", "request", "thanks")})"""
+rows = [row for row in rows if row[1] in ("From: Nils", "From: Gesa")]
+labels = llm_map([row[-1] for row in rows], head + " Which label has this letter?", ["complaint", "request", "thanks"])
+print(len(rows), {k: labels.count(k) for k in ("complaint", "request", "thanks")})"""
+
+_harbour = """`context` is a str of 61,340 characters in 803 lines. context[:268] == 'Letters to the harbour office, one a line. Each has exactly one label, which does not stand in the line:\\n- complaint: something is to be put right\\n- request: to be allowed or to be given something\\n- thanks: for something done\\n\\nDate: 3 May | From: Nils | Letter: May I moor at the '.\
+ Two lines in its middle: 'Date: 9 May | From: Gesa | Letter: The lamp on the east pier has been dark for a week.', 'Date: 9 May | From: Ole | Letter: May I fish from the pier?'."""
 
 def label_examples()->list:
     "Counts of what a reader must tell"
     guests = Example('Take all the lines. Which kind is the most frequent: praise, blame or joke?',
         "`context` is a str of 18,112 characters in 214 lines. context[:201] == 'The visitors of the lighthouse wrote one line each. A line is praise, blame or a joke: it is told by its words, not by a mark.\\n\\n14 June; Amrum; The stairs are steep and the view is worth it.\\n14 June; Husum; T'. "
         "Two lines in its middle: '2 July; Husum; Nobody told us that the lamp is out at noon.', '2 July; Emden; The keeper said he had seen worse visitors.'.", [(_guests, "212 {'praise': 131, 'blame': 44, 'joke': 37}")], 'praise')
-    letters = Example('Take only the letters of Nils and Gesa. Are there more complaints than requests, fewer, or as many? The kinds are complaint, request and thanks.',
-        "`context` is a str of 61,340 characters in 803 lines. context[:224] == 'Letters to the harbour office, one a line. Each letter is a complaint (something is to be put right), a request (to be allowed or given something) or thanks; which one is not written.\\n\\n3 May | Nils | May I moor at the '. "
-        "Two lines in its middle: '9 May | Gesa | The lamp on the east pier has been dark for a week.', '9 May | Ole | May I fish from the pier?'.", [(_letters, "57 {'complaint': 19, 'request': 31, 'thanks': 7}")], 'fewer complaints than requests')
+    letters = Example('Take only the letters of Nils and Gesa. Has the label complaint more letters than the label request, fewer, or as many?', _harbour, [(_letters, "57 {'complaint': 19, 'request': 31, 'thanks': 7}")], 'complaint has fewer letters than request')
     return [guests, letters]
+
+# %% ../nbs/00b_presets.ipynb #a52ef54c
+_pairs = """from collections import Counter
+head = context.split("\\n\\n")[0]
+rows = [line.split(" | ") for line in context.splitlines() if " | " in line]
+labels = llm_map([row[-1] for row in rows], head + " Which label has this letter?", ["complaint", "request", "thanks"])
+count = {}
+for row, label in zip(rows, labels): count.setdefault(row[1].split(": ")[1], Counter())[label] += 1
+one = [k for k, n in count.items() if n["request"] >= 1 and n["thanks"] >= 1]
+other = [k for k, n in count.items() if n["complaint"] == 1]
+pairs = sorted({tuple(sorted((a, b))) for a in one for b in other if a != b})
+print(len(count), len(one), len(other), len(pairs))
+FINAL(pairs)"""
+
+def pair_examples()->list:
+    "Pairs of those that fulfil something"
+    return [Example('List all pairs of two senders of which one has at least one letter with the label request and at least one with the label thanks, and the other exactly one with the label complaint.', _harbour, [(_pairs, None)])]
 
 # %% ../nbs/00b_presets.ipynb #517411ac
 def choice_examples(search:bool)->list:
@@ -166,6 +185,7 @@ def choice_examples(search:bool)->list:
 # %% ../nbs/00b_presets.ipynb #7d0ae302
 CUES = dict(
     choice=r'^\W*A[).] .*\n\W*B[).] ',
+    pair=r'\bpairs of\b.*\blabels?\b',
     label=r'\b(labels?|kinds|types|categor\w+|sentiments?|topics)\b|\b(kind|type|class)\b.*\b(most|least|more|fewer|often)\b',
     count=r'\b(count|edges|graph|list (all|every))\b')
 
@@ -178,6 +198,7 @@ def examples_for(kind:str, search:bool=True, sub_calls:bool=True, length:int|Non
     (why,who),(hail,stops) = fact_examples(search, sub_calls, length if kind=='fact' else None),count_examples()
     if kind=='choice': return [why, who, *choice_examples(search)]
     if kind=='label' and sub_calls: return [who, hail, *label_examples()]
+    if kind=='pair' and sub_calls: return [hail, label_examples()[-1], *pair_examples()]
     if kind=='fact': return [replace(e, about=e.about.split(' context[')[0]) for e in (why, hail, who)]
     return [who, hail, stops]
 
@@ -190,7 +211,7 @@ def small_preset(
 )->Preset:
     "How small models are spoken to"
     kind = kind_of(question)
-    p = Preset('small', small_prompt(kind, sub_calls), search=True, sample=0 if kind=='fact' else 240, remind=True, one_block=True, max_output=2400, max_tokens=400, stuck_temperature=.7)
+    p = Preset('small', small_prompt(kind, sub_calls), search=True, sample={'fact':0, 'label':1000, 'pair':1000}.get(kind, 240), remind=True, one_block=True, max_output=2400, max_tokens=400, stuck_temperature=.7)
     return replace(p, examples=[m for e in examples_for(kind, search, sub_calls, length) for m in example_messages(e, p, search)])
 
 # %% ../nbs/00b_presets.ipynb #ac1c901b

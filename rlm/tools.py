@@ -228,7 +228,9 @@ def as_text(o)->str:
 # %% ../nbs/09_tools.ipynb #a006a5e0
 def _map_items(items)->list:
     if isinstance(items, str) or not hasattr(items, '__iter__'): raise TypeError(f'llm_map takes a list of items, not {type(items).__name__}: llm_map(lines, "What to say of each line")')
-    return [o if isinstance(o,str) else as_text(o) for o in items]
+    texts = [o if isinstance(o,str) else as_text(o) for o in items]
+    if len(texts)>3 and all(len(o)<2 for o in texts): raise ValueError(f'the items are single characters, such as {texts[0]!r}: row[-1] of a row that is a text is its last character. Split the rows first, or give whole rows')
+    return texts
 
 def _map_choices(choices)->list|None:
     if choices is None: return None

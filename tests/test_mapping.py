@@ -38,3 +38,9 @@ def test_the_budget_ends_midway():
     a = RLM(mapper('r = llm_map(context, "Label it.", ["spam","ham"], per_call=2)\nprint(r)'), max_calls=5)('Which?', [f'item {i}' for i in range(20)])
     assert a.usage.calls<=5 and "'spam', 'spam', None, None" in next(o.text for o in a.trajectory if isinstance(o, CodeRan))
     assert sum('prompts were asked' in o.text for o in a.trajectory if isinstance(o, Noted))<=2
+
+def test_last_characters_are_not_taken_for_rows():
+    "`row[-1]` of rows that were not split: a small model labelled 89 question marks and counted them"
+    a = RLM(mapper('r = llm_map([row[-1] for row in context.splitlines()], "Label it.", ["spam","ham"])\nprint(r)'), max_steps=1)('Which?', 'who?\nwhat?\nwhere?\nwhen?')
+    shown = next(o.text for o in a.trajectory if isinstance(o, CodeRan))
+    assert "single characters, such as '?'" in shown and 'Split the rows' in shown and a.usage.by.get('sub') is None
