@@ -463,8 +463,19 @@ def judge(self:Form, value)->tuple: # The value as it is wanted, and why it is r
 def plain(self:Form, value):
     "A value as a log holds it, from which `check` makes it again"
     if self.T is None: return value
-    try: return value if self.is_json and value is not None and not isinstance(value, (tuple,set)) else self._plain(value) if not self.is_json else as_plain(value, True)
+    try: return as_plain(value, True) if self.is_json else self._plain(value)
     except (ValueError,RecursionError): return value
+
+@patch(as_prop=True)
+def takes_none(self:Form)->bool:
+    "Whether `None` is such a value"
+    try: return self.T is not None and self._fits(None) is None
+    except FormError: return False
+
+@patch
+def from_text(self:Form, text:str):
+    "What stands in the parentheses of a `FINAL` in text"
+    return None if text.strip() in ('None','null') and self.takes_none else final_value(text)
 
 @patch
 def back(self:Form, plain):
@@ -504,7 +515,8 @@ def for_root(self:Form, short:bool=False)->str:
     if self.T is None: return ''
     eg = f', such as FINAL({self.example})' if self.example else ''
     if short: return f'The answer must be {self.words if len(self.words)<200 else "of the form described above"}{eg if len(eg)<150 else ""}.'
-    more = f' It must fit this JSON schema:\n{self._whole}\n' if self._whole else ' '
+    more = ' Give None if the context does not hold it.' if self.takes_none and self.schema else ''
+    more += f' It must fit this JSON schema:\n{self._whole}\n' if self._whole else ' '
     return f'The answer must be {self.words}{eg}; or FINAL(name) of a variable that holds it.{more}It is checked when FINAL is called: what does not fit is refused, and you are told why.'
 
 # %% ../nbs/01b_schema.ipynb #1db4cfba

@@ -513,6 +513,7 @@ def names(self:Core)->list:
 
 # %% ../nbs/05_shell.ipynb #65f335c9
 class AnswerRefused(ValueError): "The answer is not of the form that is wanted, or the user's check of it has said no"
+AnswerRefused.__module__ = 'builtins'  # so that a traceback names it shortly
 
 @patch
 def _checked(self:Core, value):
