@@ -151,7 +151,7 @@ def _answer(self:Children, query, context, path, runs, cancelled):
         add_children(run)
         runs.append(run)
         if cancelled.is_set(): run.stop()  # while its shell was being made
-        events = (ev for ev in run.play() if not isinstance(ev, (RootReplied,SubReplied,RootDelta)))
+        events = (ev for ev in run.play() if not isinstance(ev, (RootReplied,SubReplied,RootDelta)) and getattr(ev, 'kind', '')!='progress')
         old = self._logged(path)
         for i,ev in enumerate(events):
             if i>=old: self.top.publish(ChildEvent(child=path, inner=json.loads(to_json(ev))))
