@@ -503,7 +503,7 @@ def _judge(self:Run, value)->tuple: # The value as it is wanted, and why it is r
 def _verdict(self:Run, value):
     f,(got,why) = self.form,self.form.judge(value)
     if why:
-        self.raw = got
+        if _is_answer(got): self.raw = got
         return got, why+(f'. Call FINAL with such a value, as in FINAL({f.example})' if f.example and len(f.example)<200 and 'is refused' not in why else '')
     blank = isinstance(got, str) and not {'enum','const'} & f.schema.keys() and not _is_answer(got) or (f.T is None and not _is_answer(got))
     if blank or ('...' in (f.example or '') and repr(f.plain(got))==f.example): return value,nudge('placeholder')

@@ -142,7 +142,7 @@ def _listed(os):
 def _by_pydantic(o):
     try: from pydantic import TypeAdapter
     except ImportError: raise ImportError(f'a schema of {type_name(o)} needs the package pydantic: pip install pydantic. A dict of names and types does without') from None
-    try: return TypeAdapter(o).json_schema()
+    try: return TypeAdapter(careful(o)).json_schema()
     except Exception as e: raise ValueError(f'{brief(o)} says nothing of what a value must be ({brief(str(e), 150)}): use a type such as int or list[str], a pydantic model, a dict with a JSON schema, or a list of choices') from None
 
 # %% ../nbs/01b_schema.ipynb #0efa590e
@@ -294,6 +294,12 @@ def _member(cls, v):
         if len(got:=[m for m,o in plain if same(m,o)])==1: return got[0]
     raise ValueError(f'it must be one of {brief([o if isinstance(o, (str,int,float)) else m.name for m,o in plain], 300)}')
 
+def _typed_dict(T):
+    "A `TypedDict` that pydantic takes: before Python 3.12, only one of typing_extensions"
+    from typing_extensions import NotRequired,Required,TypedDict
+    hints = {k:typing.get_args(v)[0] if typing.get_origin(v) in (Required,NotRequired) else v for k,v in typing.get_type_hints(T, include_extras=True).items()}
+    return TypedDict(T.__name__, {k:careful(v) if k in T.__required_keys__ else NotRequired[careful(v)] for k,v in hints.items()})
+
 def careful(T):
     "A type, with what would be misunderstood refused"
     from pydantic import AllowInfNan,BeforeValidator as Before
@@ -302,6 +308,7 @@ def careful(T):
     if T is float: return typing.Annotated[float, Before(_no_bool), AllowInfNan(False)]
     if T in (dt.date,dt.datetime): return typing.Annotated[T, Before(_no_number)]
     if isinstance(T, type) and issubclass(T, Enum): return typing.Annotated[T, Before(functools.partial(_member, T))]
+    if typing.is_typeddict(T) and sys.version_info<(3,12): return _typed_dict(T)
     if origin is typing.Annotated: return typing.Annotated[(careful(args[0]), *args[1:])]
     if _is_union(T): return typing.Union[tuple(map(careful, args))]
     if origin in (list,dict,set,frozenset,tuple) and args: return origin[tuple(o if o is ... else careful(o) for o in args)]
@@ -317,7 +324,7 @@ def type_checker(T)->tuple: # A function from a value to the value as an instanc
     "A check against a Python type"
     from pydantic import TypeAdapter,ValidationError
     try: ta = TypeAdapter(careful(T))
-    except Exception as e: raise ValueError(f'{brief(T)} is no type that a value can be checked against ({brief(str(e), 150)}): use int, list[str], a pydantic model, a dataclass, an Enum, a JSON schema, or a list of choices') from None
+    except Exception as e: raise ValueError(f'{brief(T)} is no type that a value can be checked against ({brief(str(e).split(chr(10))[0], 150)}): use int, list[str], a pydantic model, a dataclass, an Enum, a JSON schema, or a list of choices') from None
     def check(o):
         try: return ta.validate_python(o)
         except ValidationError as e: raise FormError('; '.join(_problems(e))) from None
@@ -394,7 +401,7 @@ class Form:
         self.T,self.validator,self.name,self.schema,self.is_json = T,validator,name,{},not is_type(T) and T is not None
         if self.is_json:
             self.schema = check_schema(schema_of(T), trusted)
-            self.errors = json_checker(self.schema, 3_000_000 if trusted else 200_000)
+            self.errors = json_checker(self.schema, 3_000_000 if trusted else 50_000)
         elif T is not None: self._check,self._plain,self.schema = type_checker(T)
     def __repr__(self): return f'Form({self.name or (self.schema if self.is_json else type_name(self.T))})'
 
