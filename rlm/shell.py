@@ -17,7 +17,7 @@ from dataclasses import dataclass,field
 from decimal import Decimal
 from fractions import Fraction
 from fastcore.basics import patch,store_attr
-from .schema import as_plain,is_sketch,schema_of
+from .schema import as_argument,as_plain
 
 # %% ../nbs/05_shell.ipynb #683b92c4
 def cut_middle(
@@ -693,7 +693,7 @@ def listed(
     args:tuple # Arguments as the model's code gave them
 ):
     "Arguments with their generators turned into lists, and types into their JSON schema: what cannot be sent as it is can still be sent"
-    return [list(a) if isinstance(a, Iterator) and not isinstance(a, io.IOBase) else schema_of(a) if is_sketch(a) else a for a in args]
+    return [list(a) if isinstance(a, Iterator) and not isinstance(a, io.IOBase) else as_argument(a) for a in args]
 
 def same_error(
     name:str, # The class of the host's exception
