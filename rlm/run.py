@@ -517,7 +517,7 @@ def _refusal(self:Run, res)->str:
     if not self.sh.final: self.refused += res.error_type=='AnswerRefused'; return ''
     value,why = self._judge(self.sh.final.value)
     if why: self.sh.reset_final(); self.refused += 1; return f'The answer is not taken: {why}'
-    self.sh.final,res.final = Final(value, self.sh.final.name),Final(self.form.plain(value), self.sh.final.name)
+    self.sh.final,res.final = replace(self.sh.final, value=value),replace(self.sh.final, value=self.form.plain(value))
     return ''
 
 @patch

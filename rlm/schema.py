@@ -26,7 +26,7 @@ def as_plain(
     path:tuple=() # The objects that this one stands in
 ):
     "`o` with plain data in place of dataclasses, pydantic models, members of an Enum, arrays and tables"
-    if isinstance(o, Enum): return as_plain(o.value, as_json, path)
+    if isinstance(o, Enum): return _member_value(o, as_json, path)
     if o is None or isinstance(o, (str,int,float)): return o
     if id(o) in path: raise ValueError('the value holds itself')
     path,whole = (*path, id(o)),_unfolded(o)
@@ -35,7 +35,13 @@ def as_plain(
         res = [as_plain(v, as_json, path) for v in whole]
         return res if as_json or type(whole) is list else tuple(res) if isinstance(whole,tuple) else _set_of(whole, res)
     if not as_json: return whole
-    return whole.isoformat() if isinstance(whole, _iso) else float(whole) if isinstance(whole, Decimal) else whole
+    if isinstance(whole, _iso): return whole.isoformat()
+    if isinstance(whole, Decimal): return float(whole)
+    raise ValueError(f'a value of type {getattr(o, "type_name", type(o).__name__)} has no form in JSON: give plain data')
+
+def _member_value(m, as_json, path):
+    try: return as_plain(m.value, as_json, path)
+    except ValueError: return m.name
 
 def _key(k, as_json):
     k = k.value if isinstance(k, Enum) else k
@@ -47,7 +53,7 @@ def _set_of(o, res):
 
 def _unfolded(o):
     "One level of an object as plain data; itself if there is no such thing"
-    if isinstance(o, type): return o
+    if isinstance(o, type) or type(o).__name__=='Opaque': return o  # what stands in the host for an object that could not cross
     if is_dataclass(o): return {f.name:getattr(o,f.name) for f in fields(o)}
     if hasattr(type(o), 'model_dump'): return o.model_dump()
     if type(o).__name__=='DataFrame' and hasattr(o, 'to_dict'): return o.to_dict('records')
@@ -294,11 +300,14 @@ def _no_number(v):
     if isinstance(v, (int,float)) or (isinstance(v, str) and v.strip().lstrip('+-').replace('.','',1).isdigit()): raise ValueError('write it as YYYY-MM-DD, or YYYY-MM-DDTHH:MM:SS; a bare number is not understood')
     return v
 
+def _json_or(o):
+    try: return as_plain(o, True)
+    except (ValueError,RecursionError): return o
+
 def _member(cls, v):
     "The member of an Enum that is meant, by value or by name"
     if isinstance(v, cls): return v
-    plain = [(m, as_plain(m.value, True)) for m in cls]
-    v = as_plain(v, True)
+    plain,v = [(m, _json_or(m.value)) for m in cls],_json_or(v)
     for same in (lambda m,o: type(o) is type(v) and o==v, lambda m,o: m.name==v, lambda m,o: isinstance(v, str) and v.strip().lower() in (str(o).lower(), m.name.lower())):
         if len(got:=[m for m,o in plain if same(m,o)])==1: return got[0]
     raise ValueError(f'it must be one of {brief([o if isinstance(o, (str,int,float)) else m.name for m,o in plain], 300)}')
@@ -541,8 +550,9 @@ def for_sub(self:Form)->str:
     "What a sub-model is told of its reply's form; '' for a text"
     s = _resolve(self.schema, self.schema)
     if not s or s=={'type':'string'}: return '' if s else 'Reply with JSON and nothing else.'
-    if 'enum' in s or s.get('type') in ('integer','number','boolean'): return f'Reply with {self.words.replace("True or False","true or false")}, and nothing else.'
-    return 'Reply with JSON and nothing else.' + (f' It must fit this JSON schema:\n{self._whole}' if self._whole else '') + (f'\nIts form: {self.json_example}' if self.json_example else '')
+    bare,more = 'enum' in s or s.get('type') in ('integer','number','boolean','string'),f' It must fit this JSON schema:\n{self._whole}' if self._whole else ''
+    if bare: return f'Reply with {self.words.replace("True or False","true or false")}, and nothing else.{more}'
+    return f'Reply with JSON and nothing else.{more}' + (f'\nIts form: {self.json_example}' if self.json_example else '')
 
 @patch
 def read(self:Form, text:str):

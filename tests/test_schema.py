@@ -199,6 +199,13 @@ def test_as_plain():
     assert d[0]=={'x':1,'tags':['a'],'at':dt.date(2024,1,1)} and d[1]=={'k':'monday'} and d[2]==[0,1,2] and d[4]=={1:{1}} and d[5]==((1,2),)
     json.dumps(as_plain(d, as_json=True))
 
+def test_what_could_not_cross_is_no_value():
+    from rlm.shell import Opaque
+    for T in ({'type':'object'}, {'type':'array'}, {}, dict(a=int), {'type':'object','properties':{'a':{}}}, Point, Row, dict, Mixed):
+        for v in (Opaque('Thing','{"a": 1}'), {'a':Opaque('Thing','x')}, [Opaque('Thing','x')]):
+            if T is dict and isinstance(v, dict): continue  # a dict of anything
+            assert 'pydantic' not in refused(Form(T), v)
+
 def test_sketches():
     assert schema_of({'name':str,'tags':[str],'dim':{'w':int}})['properties']['dim']['properties']=={'w':{'type':'integer'}}
     assert schema_of({'name':'str','price':'float | None'})['required']==['name','price'] and schema_of([int])=={'type':'array','items':{'type':'integer'}}
