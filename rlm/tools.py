@@ -7,10 +7,9 @@ __all__ = ['FAILED', 'PER_CALL', 'PER_CALL_SMALL', 'RESERVED', 'SubCalls', 'chec
            'add_search', 'show_result', 'make_run_repl', 'ToolError', 'tool_name', 'tool_schema', 'call_tool']
 
 # %% ../nbs/09_tools.ipynb #f41200dc
-import asyncio,hashlib,importlib.util,inspect,json,re,threading,time,typing,warnings
+import asyncio,functools,hashlib,importlib.util,inspect,json,re,threading,time,typing,warnings
 from concurrent.futures import Future
 from dataclasses import asdict
-from functools import partial
 from fastcore.basics import patch
 from .prompts import CHILD_DOC,SEARCH_DOC,strip_thinking
 from .presets import is_small
@@ -140,7 +139,7 @@ def _count(self:SubCalls, n):
 @patch
 async def _sent(self:SubCalls, prompt, ledger, form):
     "The reply to a prompt, held to a schema where the provider can do that"
-    ask = partial(self.lm.acomplete, [dict(role='user', content=prompt)], on_retry=self._retry)
+    ask = functools.partial(self.lm.acomplete, [dict(role='user', content=prompt)], on_retry=self._retry)
     fmt = form.response_format if form and self.lm.takes_schema() else None
     if fmt is None: return await ask(timeout=ledger.time_left())
     try: return await ask(timeout=ledger.time_left(), response_format=fmt)
@@ -201,9 +200,16 @@ def _estimates(self:SubCalls, prompts)->list:
 def _form(self:SubCalls, schema)->Form|None:
     "What the code wants for a reply"
     if schema is None: return None
-    form = Form(schema, trusted=False)
+    form = _form_of(json.dumps(schema)) if isinstance(schema, (dict,list,str)) and _is_json(schema) else Form(schema, trusted=False)
     self.lm.takes_schema()  # litellm's list may have to be imported, for which the background loop must not wait
     return form
+
+@functools.lru_cache(200)
+def _form_of(schema)->Form: return Form(json.loads(schema), trusted=False)  # the same for each call of a loop
+
+def _is_json(o):
+    try: return json.loads(json.dumps(o))==o
+    except (TypeError,ValueError,RecursionError): return False
 
 def _with_form(prompt, form): return f'{prompt}\n\n{form.for_sub()}'.strip() if form and prompt else prompt
 
