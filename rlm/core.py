@@ -210,7 +210,8 @@ def _recorded_form(tape:Tape, given=None)->Form|None:
     d = tape.start.settings.get('output_type')
     if given is not None or not isinstance(d, dict): return as_form(given)
     if 'name' in d: warnings.warn(f"the answer of that run is a {d['name']}, a class that a log cannot hold, so it comes as plain data. To have it as what it is, give it again: output_type={d['name']}", stacklevel=4)
-    return of_setting(d)
+    try: return of_setting(d)
+    except ValueError as e: raise ValueError(f"the form of that run's answer cannot be made from its log ({e}): give it again, output_type={d.get('name','...')}") from None
 
 # %% ../nbs/10_core.ipynb #ed679b63
 def _ended(tape:Tape, kw)->bool:

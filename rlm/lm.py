@@ -402,7 +402,7 @@ def _open_cache(cache):
     return open_cache(cache)
 
 # %% ../nbs/03_lm.ipynb #5bd133b2
-_not_ours = 'max_steps','max_calls','max_cost','max_time','sub_model','isolation','cell_timeout','preset','verbose'
+_not_ours = 'output_type','validator','max_steps','max_calls','max_cost','max_time','sub_model','isolation','cell_timeout','preset','verbose'
 _ours = [*inspect.signature(LM).parameters, *_not_ours]
 
 def _check_name(k):

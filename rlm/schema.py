@@ -598,7 +598,7 @@ def _is_strict(s)->bool:
 @patch
 def setting(self:Form)->dict:
     "What a log holds of it"
-    if self.is_json: return dict(schema=self.schema)
+    if self.is_json: return dict(name=self.name, schema=self.schema) if self.name else dict(schema=self.schema)
     name = type_name(self.T)
     try: same = parse_type(name)==self.T
     except ValueError: same = False

@@ -61,6 +61,21 @@ def test_by_type_name_only(tmp_path):
     with pytest.warns(UserWarning, match='output_type=Stay'): b = RLM.resume(a.log)
     assert a.answer==Stay(2,Weather.HAIL) and b.answer=={'day':2,'why':'hail','on':None}
 
+def test_a_form_that_a_log_cannot_give(tmp_path):
+    from pydantic import BaseModel,ConfigDict,Field
+    class Ref(BaseModel):
+        model_config = ConfigDict(regex_engine='python-re')
+        no:str = Field(pattern='(?=A)A-1')
+    a = run(cell('FINAL({"no": "A-1"}) if context else 0'), output_type=Ref, isolation='none', log=tmp_path/'r.jsonl')
+    with pytest.raises(ValueError, match='give it again, output_type=Ref'), pytest.warns(UserWarning): RLM.resume(a.log)
+    assert a.ok and RLM.resume(a.log, output_type=Ref).answer==a.answer
+
+def test_settings_of_ours_are_not_sent_to_a_provider():
+    from rlm.lm import LM
+    for k in ('output_type','validator'):
+        with pytest.raises(ValueError, match=f'{k} is no setting of a model'): LM('openai/x', **{k:int})
+    with pytest.raises(ValueError, match='Was output_type meant'): RLM('openai/x', output_typ=int)
+
 # ---- in the child process
 
 def test_refused_in_the_shell_where_it_was_called():
