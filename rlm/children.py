@@ -34,7 +34,7 @@ class ChildLM(LM):
 @patch
 async def acomplete(self:ChildLM, messages:list, tools:list|None=None, timeout=None, on_retry=None, on_delta=None, **kw):
     "Ask the model, or take its reply from the tape of the whole run"
-    top,key = self.kids.top,_key(messages, tools, kw)
+    top,key = self.kids.top,_key(messages, tools, {k:v for k,v in kw.items() if k!='response_format'})  # whether a server takes that has been found out when a run is resumed
     rec = top.tape.take('rlm_query', key) if top.tape else None
     if rec: return self._taped(rec[0], top)
     try:
@@ -43,6 +43,7 @@ async def acomplete(self:ChildLM, messages:list, tools:list|None=None, timeout=N
     except LogError as e: top.fatal = e; raise
     except asyncio.CancelledError: self._log(key, messages, error='cancelled', kind='other'); raise
     except LMError as e:
+        if 'response_format' in kw and e.kind=='bad_request': raise  # it is asked again without
         self._log(key, messages, error=str(e), kind=e.kind, late=e.late)
         raise self._failed(e)
     self._log(key, messages, reply=_reply_dict(r), usage=asdict(r.usage), cached=r.cached)
@@ -151,7 +152,7 @@ def _answer(self:Children, query, context, path, runs, cancelled):
         add_children(run)
         runs.append(run)
         if cancelled.is_set(): run.stop()  # while its shell was being made
-        events = (ev for ev in run.play() if not isinstance(ev, (RootReplied,SubReplied,RootDelta)))
+        events = (ev for ev in run.play() if not isinstance(ev, (RootReplied,SubReplied,RootDelta)) and getattr(ev, 'kind', '')!='progress')
         old = self._logged(path)
         for i,ev in enumerate(events):
             if i>=old: self.top.publish(ChildEvent(child=path, inner=json.loads(to_json(ev))))

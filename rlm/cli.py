@@ -13,6 +13,7 @@ import argparse,contextlib,importlib.metadata,json,os,platform,re,shlex,signal,s
 from dataclasses import dataclass,asdict
 from pathlib import Path
 from .budget import Budget,Usage,as_usage
+from .schema import Form
 from .context import ContextError,decode,load_context,read_text,read_texts,source_of
 from .events import CodeRan,Noted,RunEnded,RunStarted,read_log
 from .view import ENDINGS,Console,as_text,came_back,shorten,visible
@@ -36,6 +37,7 @@ _ask_examples = """examples:
   rlm ask "What is the notice period?" contract.txt
   rlm ask "Which tests fail, and why?" - < ci.log
   rlm ask "Where is the retry logic?" src/*.py --model openai/gpt-5 --sub-model openai/gpt-5-mini --max-cost 0.50 --log runs/
+  rlm ask "Whom does it name as tenants?" lease.txt --type "list[str]"
   rlm ask --resume runs/3f1c0a9b7e52.jsonl --max-cost 2
 """
 
@@ -81,6 +83,8 @@ def _output_options(g):
     g.add_argument('--log', metavar='PATH', help='write the run to this file as it happens, a JSON object a line; to a file of its own if PATH is a folder')
     g.add_argument('--cache', action='store_true', default=None, help='keep replies on disk, for all runs to come: a request that was answered once is not paid for again')
     g.add_argument('--resume', metavar='LOG', help='go on with the run of this log, which was cut off; nothing that it paid for is asked again. Question and settings come from the log, and its files are read again; limits given here take the place of the old ones')
+    g.add_argument('--type', metavar='TYPE', help='what the answer must be: int, float, bool, date, "list[str]", "dict[str, float]", \'Literal["yes", "no"]\', "int | None", ...; other answers are refused. It is printed as JSON, or as it is if it is a text')
+    g.add_argument('--schema', metavar='FILE', help='the same by a JSON schema in a file')
     g.add_argument('--json', action='store_true', help='print one JSON object: answer, status, usage, cost, steps, seconds, error, model')
     g.add_argument('-q', '--quiet', action='store_true', help='no progress')
 
@@ -257,7 +261,16 @@ def _check_ask(args):
         if not kw['api_key']: raise BadInput(f'the environment variable {args.api_key_env} is not set')
     kw |= {k:getattr(args,k) for k in ('model','sub_model','base_url','mode','search','max_depth','isolation','log','timeout','cache')}
     kw['prices'] = tuple(args.prices) if args.prices else None
+    kw['output_type'] = _output_type(args)
     return {k:v for k,v in kw.items() if v is not None}
+
+def _output_type(args)->'Form|None':
+    "What `--type` or `--schema` asks for"
+    if args.type and args.schema: raise BadInput('--type and --schema both say what the answer must be: give one of them')
+    if args.type is None and args.schema is None: return None
+    try: return Form(args.type) if args.schema is None else Form(json.loads(Path(args.schema).read_text(encoding='utf-8')))
+    except OSError as e: raise BadInput(f'--schema {args.schema}: {e.strerror or e}') from None
+    except (ValueError,RecursionError,ImportError) as e: raise BadInput(f'--schema {args.schema}: {e}' if args.schema else f'--type: {e}') from None
 
 # %% ../nbs/16_cli.ipynb #33119b64
 def follow(
@@ -368,6 +381,7 @@ def ask(args, model=None)->int: # The exit code
     finally: view.close()
     if args.json: put(as_json(result(start, end, steps, found, run.log and run.log.path if run else args.resume)))
     elif end.answer is not None: put(as_text(end.answer))
+    elif end.status=='answer': put('null')
     if args.quiet and end.status!='answer': _tell_ending(end, found)
     _tell_how_to_go_on(run, end.status)
     return EXIT.get(end.status, 1)

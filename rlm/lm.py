@@ -390,7 +390,7 @@ class LM:
         self._check()
         if self.local: self.prices,self.temperature,self.max_concurrency = prices or (0.,0.),temperature or 0.,min(max_concurrency,8)
         self.timeout = timeout or (1800. if self.local else 300.)
-        self.slots,self.hold_until,self.held,self.window,self._info,self.cache = None,0.,0.,None,None,_open_cache(cache)
+        self.slots,self.hold_until,self.held,self.window,self._info,self.cache,self.structured = None,0.,0.,None,None,_open_cache(cache),None
         self.fallbacks = [self._fallback(o) for o in ([fallbacks] if isinstance(fallbacks,(str,LM)) else fallbacks)]
     def __repr__(self): return f'{type(self).__name__}({self.model!r})'
 
@@ -402,7 +402,7 @@ def _open_cache(cache):
     return open_cache(cache)
 
 # %% ../nbs/03_lm.ipynb #5bd133b2
-_not_ours = 'max_steps','max_calls','max_cost','max_time','sub_model','isolation','cell_timeout','preset','verbose'
+_not_ours = 'output_type','validator','max_steps','max_calls','max_cost','max_time','sub_model','isolation','cell_timeout','preset','verbose'
 _ours = [*inspect.signature(LM).parameters, *_not_ours]
 
 def _check_name(k):
@@ -739,6 +739,12 @@ def context_window(self:LM)->int|None:
     "Tokens that fit into a request, or `None` if not known"
     return self.window or self.info().get('max_input_tokens')
 
+@patch
+def takes_schema(self:LM)->bool:
+    "Whether to send a schema along as `response_format`: by litellm's list, or by what came of it; a server of the user's own is tried"
+    if self.structured is not None: return self.structured
+    return bool(self.local or self.base_url or (self.model.startswith('openai/') and _env_base()) or self.info().get('supports_response_schema'))
+
 # %% ../nbs/03_lm.ipynb #3b697421
 DEFAULTS = dict(OPENAI_API_KEY='openai/gpt-5-mini', ANTHROPIC_API_KEY='anthropic/claude-sonnet-4-5', GEMINI_API_KEY='gemini/gemini-2.5-flash')
 
@@ -764,7 +770,7 @@ class ScriptedLM(LM):
         **kw # As for `LM`
     ):
         super().__init__(model, **{**dict(prices=(0,0)), **kw})
-        self.replies,self.delay,self.tools,self.asked = replies if callable(replies) else iter(replies),delay,tools,[]
+        self.replies,self.delay,self.tools,self.asked,self.structured = replies if callable(replies) else iter(replies),delay,tools,[],False
 
 @patch
 def can_call_tools(self:ScriptedLM)->bool: return self.tools

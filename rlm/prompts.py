@@ -46,8 +46,10 @@ _FUNCTIONS = '''- `llm_query(prompt)`: asks another language model and returns i
   piece of context it is to read must be part of the prompt.
 - `llm_query_batched(prompts)`: the same for a list of prompts, side by side; the replies come in the order of the prompts. Use it
   rather than a loop. A prompt that failed has a reply that begins with `[llm_query failed`.
+  Both take `schema=`, a type such as `list[int]`, a dict of names and types, or a list of choices: the reply is then such a value, checked.
 - `llm_map(items, instruction, choices=None)`: asks the same of every item of a list, many items to a call; returns the answers in the
   order of the items, each one of `choices` if given, `None` where there was none. Put into the instruction what each choice means.
+- `llm_filter(items, condition)`: the items of which the condition is true. `llm_reduce(items, instruction)`: one text made of many.
 '''
 
 def repl_prompt(

@@ -16,6 +16,7 @@ from .prompts import *
 from .prompts import Call
 from .presets import Preset,frame_output,get_preset,missed_hint,system_prompt
 from .budget import Usage,Budget,Ledger,BudgetSpent
+from .schema import as_form
 from .events import *
 from .lm import LM,LMError,submit,wait,est_tokens
 from .tape import Tape,as_reply
@@ -56,7 +57,7 @@ class Answer:
     def _repr_markdown_(self):
         from rlm import view
         return view.answer_markdown(self)
-    def __str__(self): return _shown(str, self.answer) if self.answer is not None else f'(no answer: {self.status}{": "+self.error if self.error else ""})'
+    def __str__(self): return _shown(str, self.answer) if self.answer is not None or self.ok else f'(no answer: {self.status}{": "+self.error if self.error else ""})'
 
 # %% ../nbs/09b_run.ipynb #733257a7
 def check_question(question)->str:
@@ -83,9 +84,12 @@ class Run:
         max_nudges:int=3, # Replies in a row that are of no use before the run asks for its best answer
         log=None, # Path of a JSONL log; of a folder, to have one made in it
         tape:Tape|None=None, # The recording of this run, to go on from where it ends, or to be replayed
-        over:Ledger|None=None # The ledger of the run that this one is a part of
+        over:Ledger|None=None, # The ledger of the run that this one is a part of
+        output_type=None, # The form of the answer: a type, a pydantic model, a dataclass, an Enum, a JSON schema, a list of choices; any if not given
+        validator=None # Called with an answer of that form; `None` or `True` takes it, a text or an exception is the reason why not
     ):
         check_question(question)
+        self.form = as_form(output_type, validator)
         if not isinstance(sp,(str,type(None))): raise ValueError(f'sp, the system prompt, must be a text, not {type(sp).__name__}')
         if mode not in ('auto','tools','code'): raise ValueError(f"mode must be 'auto', 'tools' or 'code', not {mode!r}")
         store_attr('question,sh,root,final_prompt,max_nudges,tape,over')
@@ -100,6 +104,7 @@ class Run:
         if self.log: self.log.close()  # it can be written; opened again when the run is played
         self.events,self.q,self.lock,self.ledger = [],queue.SimpleQueue(),threading.RLock(),Ledger(self.budget)
         self.step,self.bad,self.hints,self.cells,self.sent = 0,0,[],{},0
+        self.refused,self.judged,self.raw,self.value,self.unfit = 0,(None,None),None,None,''
         self.looked = self.told_unseen = self.stopping = self.ended = self.copies = False
         self.live_since = None if self._resumes else time.monotonic()
 
@@ -137,6 +142,7 @@ def _publish(self:Run, ev:Event)->Event:
     with self.lock:
         if self.ended: return ev
         ev.t,ev.step = self._seconds(),ev.step or self.step
+        if getattr(ev, 'kind', '')=='progress': self.q.put(ev); return ev  # for the eye only
         try:
             if self.log and not self.log.f.closed: self.log.write(ev)
         except OSError as e: self._log_failed(e)
@@ -307,9 +313,9 @@ def _run_cell(self:Run, code:str, id:str=''):
     if res.status=='lost': self.publish(Noted(kind='shell', text=(res.error or 'the shell was lost').splitlines()[-1]))
     text,hint = show_result(res, self.max_output),''
     self.looked = self.looked or looks(code, self.tools)
-    if self.sh.final and not _is_answer(self.sh.final.value): hint = self._no_answer()
+    if no:=self._refusal(res): hint = no
     elif not res.final: hint = self._hint(code, text, res)
-    shown = frame_output(text, self.question, self.preset, hint)
+    shown = frame_output(text, self._asks, self.preset, hint)
     self.publish(CodeRan(code=code, id=id, text=shown if self.preset.remind else text or '(no output)', result=_as_dict(res)))
     yield from self._drain()
     return None if self.sh.final else shown
@@ -475,14 +481,77 @@ def _over_vars(self:Run, f:FinalText)->bool:
 def _final(self:Run, f:FinalText):
     "Act on a `FINAL` in the text of a reply"
     over,value = self._over_vars(f),final_value(f.text)
-    if not (over or _is_answer(value)): self._nudge(nudge('placeholder'))
+    if not (over or self.form or _is_answer(value)): self._nudge(nudge('placeholder'))
     elif not self.looked and not self.told_unseen:
         self.told_unseen = True
         self._nudge(nudge('unseen'))
     elif over:
         text = yield from self._run_cell(f'FINAL_VAR({f.text!r})' if f.var else f'FINAL({f.text})')
         if not self.sh.final: self._nudge(text)
-    else: self.text_answer = value
+    elif not self.form: self.text_answer = Final(value)
+    else: self._judge_text(f)
+
+# %% ../nbs/09b_run.ipynb #6ad74f93
+@patch(as_prop=True)
+def _wanted(self:Run)->str: return f'\n\n{w}' if self.form and (w:=self.form.for_root()) else ''
+
+@patch(as_prop=True)
+def _asks(self:Run)->str:
+    "The question, with a word on the form of its answer"
+    return self.question + (f'\n\n{w}' if self.form and (w:=self.form.for_root(short=True)) else '')
+
+@patch
+def _bind_check(self:Run):
+    "Let `FINAL` in the shell ask what we say of an answer"
+    if self.form or getattr(self.sh, 'checks', False): self.sh.bind('_check_answer', self._check if self.form else lambda value: None)
+    self.sh.checks = self.form is not None or getattr(self.sh, 'checks', False)
+
+@patch
+def _check(self:Run, value): return self._judge(value)[1] or None
+
+@patch
+def _judge(self:Run, value)->tuple: # The value as it is wanted, and why it is refused: '' if it is not
+    "What is said of an answer"
+    key = _shown(repr, value)
+    if self.judged[0]!=key or key.startswith('<'): self.judged = key,self._verdict(value)
+    return self.judged[1]
+
+@patch
+def _verdict(self:Run, value):
+    f,(got,why) = self.form,self.form.judge(value)
+    if why:
+        if _is_answer(got): self.raw = got
+        return got, why+(f'. Call FINAL with such a value, as in FINAL({f.example})' if f.example and len(f.example)<200 and 'is refused' not in why else '')
+    blank = isinstance(got, str) and not {'enum','const'} & f.schema.keys() and not _is_answer(got) or (f.T is None and not _is_answer(got))
+    if blank or ('...' in (f.example or '') and repr(f.plain(got))==f.example): return value,nudge('placeholder')
+    return got,''
+
+# %% ../nbs/09b_run.ipynb #b41172ef
+@patch
+def _refusal(self:Run, res)->str:
+    "What to say of an answer that a cell gave and that does not count, which is then taken back; '' if it counts, or there is none"
+    if not self.form: return self._no_answer() if self.sh.final and not _is_answer(self.sh.final.value) else ''
+    if not self.sh.final: self.refused += res.error_type=='AnswerRefused'; return ''
+    value,why = self._judge(self.sh.final.value)
+    if why: self.sh.reset_final(); self.refused += 1; return f'The answer is not taken: {why}'
+    self.sh.final,res.final = replace(self.sh.final, value=value),replace(self.sh.final, value=self.form.plain(value))
+    return ''
+
+@patch
+def _judge_text(self:Run, f:FinalText):
+    "Take the `FINAL` in the text of a reply, or say why not"
+    value,why = self._judge(self.form.from_text(f.text))
+    if not why: self.text_answer = Final(value); return
+    self.refused += 1
+    self._nudge(f'The answer is not taken: {why}')
+
+@patch
+def _best(self:Run, value):
+    "The last word, as it is wanted if it can be"
+    got,why = self._judge(value)
+    if not why: return got
+    self.unfit = f'; and the answer is not what was asked for: {why.split(". Call FINAL")[0]}'
+    return got if _is_answer(got) else self.raw
 
 # %% ../nbs/09b_run.ipynb #4590eca7
 @patch
@@ -500,6 +569,7 @@ def _step(self:Run):
     elif p.code: yield from self._do_code(p.code, p.final)
     else: yield from self._final(p.final)
     yield from self._drain()
+    if self.refused>self.max_nudges: raise GaveUp(f'{self.refused} answers were refused')
     if self.bad>self.max_nudges: raise GaveUp(f'{self.bad} replies in a row were of no use')
 
 # %% ../nbs/09b_run.ipynb #405a4a34
@@ -528,11 +598,12 @@ def _check_window(self:Run):
 @patch
 def _last_word(self:Run):
     "Ask for the best answer without code; the answer, or `None`"
-    self._say(self.final_prompt+(f'\n\nQuestion: {self.question}' if self.preset.remind else ''))
+    self._say(self.final_prompt+(f'\n\nQuestion: {self._asks}' if self.preset.remind else self._asks.removeprefix(self.question)))
     try: r = yield from self._ask(last=True, **(dict(tool_choice='none') if self.mode=='tools' else {}))
     except (BudgetSpent,LMError) as e: self.publish(Noted(kind='nudge', text=f'no last answer: {e}')); return None
     text = strip_thinking(r.content)[0]
     ans = self._value(f) if (f:=find_final(text, patterns=self.preset.patterns or FINAL_PATTERNS)) else _without_code(text)
+    if self.form: return self._best(ans)
     return ans if _is_answer(ans) else None
 
 @patch
@@ -540,7 +611,7 @@ def _value(self:Run, f:FinalText):
     "What a `FINAL` in text stands for, without running code; `None` for a variable that there is not"
     names,ns = set(self.sh.user_ns),self.sh.user_ns
     if f.text in names: return ns[f.text]
-    return None if f.var else final_value(f.text)
+    return None if f.var else self.form.from_text(f.text) if self.form else final_value(f.text)
 
 def _without_code(text:str)->str:
     "A reply without the code that it was asked not to write"
@@ -568,10 +639,11 @@ def _start(self:Run)->RunStarted:
     if self.mode=='code':
         for k,f in self.tools.items():
             if f is not self.repl: self.sh.bind(k, self._code_tool(k, f)); extras[f'{k}(...)'] = (f.__doc__ or '').strip()
-    self.messages = [dict(role='system', content=self.sp), *self.examples, dict(role='user', content=first_message(self.question, about, extras))]
+    self.messages = [dict(role='system', content=self.sp), *self.examples, dict(role='user', content=first_message(self.question, about, extras)+self._wanted)]
     if self._resumes: self.messages = list(self.tape.start.messages)
     self.first = list(self.messages)
     self.text_answer = None
+    self._bind_check()
     return RunStarted(id=self.id, question=self.question, model=self.root.model, sub_model=self.sh.sub.lm.model, context=about,
                       settings=self._settings(), messages=list(self.messages), source=self.sh.source() if self.log else {})
 
@@ -580,6 +652,8 @@ def _settings(self:Run)->dict:
     "What it takes to make this run again, but for keys and functions"
     sh = self.sh
     more = dict(final_prompt=self.final_prompt) if self.final_prompt!=FINAL_PROMPT else {}
+    if self.form and self.form.T is not None: more['output_type'] = self.form.setting()
+    if self.form and self.form.validator: more['validator'] = getattr(self.form.validator, '__name__', 'a function')
     return dict(mode=self.mode, preset=self.preset.name, isolation=sh.isolation, tools=list(self.tools), **asdict(self.budget), cell_timeout=sh.cell_timeout, max_depth=sh.max_depth,
                 search=_offers_search(sh), root=lm_settings(self.root), sub=lm_settings(sh.sub.lm), **more)
 
@@ -591,12 +665,12 @@ def _turns(self:Run):
         while self.step<self.budget.max_steps:
             yield from self._step()
             if self.sh.final: return 'answer', self.sh.final.value, None
-            if self.text_answer is not None: return 'answer', self.text_answer, None
+            if self.text_answer is not None: return 'answer', self.text_answer.value, None
         why = f'no FINAL in {self.step} steps (max_steps)'
     except GaveUp as e: why = str(e)
-    except BudgetSpent as e: return 'budget', (yield from self._last_word()), str(e)
+    except BudgetSpent as e: return 'budget', (yield from self._last_word()), str(e)+self.unfit
     ans = yield from self._last_word()
-    return ('steps' if ans is None else 'fallback'), ans, why
+    return ('steps' if ans is None else 'fallback'), ans, why+self.unfit
 
 # %% ../nbs/09b_run.ipynb #8c904577
 @patch
@@ -759,7 +833,8 @@ def _end(self:Run, status, answer, error):
     "Settle what is in flight, and publish the end; after that nothing more is published"
     self.sh.sub.end()
     if self._resumes: self._count_tape()
-    self.publish(RunEnded(status=status, answer=answer, usage=asdict(self.ledger.usage), error=error, seconds=self.ledger.seconds))
+    self.value = answer
+    self.publish(RunEnded(status=status, answer=self.form.plain(answer) if self.form else answer, usage=asdict(self.ledger.usage), error=error, seconds=self.ledger.seconds))
     self.ended = True
     if self.log: self.log.close()
 
@@ -768,4 +843,4 @@ def _end(self:Run, status, answer, error):
 def result(self:Run)->Answer:
     "The answer of a run that has ended"
     e = self.events[-1] if self.ended else RunEnded(status='interrupted', error='the run has not ended')
-    return Answer(e.answer, e.status, self.ledger.usage, self.step, e.seconds, e.error, self.events, self.log and self.log.path, self.root.model, self.sh.sub.lm.model, self.question)
+    return Answer(self.value, e.status, self.ledger.usage, self.step, e.seconds, e.error, self.events, self.log and self.log.path, self.root.model, self.sh.sub.lm.model, self.question)

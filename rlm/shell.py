@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['MAX_DEPTH', 'MAX_ITEMS', 'BLOB', 'cut_middle', 'Final', 'Result', 'Stop', 'Opaque', 'CrossError', 'pack', 'unpack',
-           'Capture', 'error_text', 'Vars', 'describe', 'Core', 'Clock', 'Namespace', 'Shell', 'timed_out', 'listed',
-           'same_error', 'signature_doc', 'wait_future', 'LocalShell']
+           'Capture', 'error_text', 'Vars', 'describe', 'Core', 'AnswerRefused', 'Clock', 'Namespace', 'Shell',
+           'timed_out', 'listed', 'same_error', 'signature_doc', 'wait_future', 'LocalShell']
 
 # %% ../nbs/05_shell.ipynb #adc07f23
 import ast,asyncio,base64,builtins,ctypes,datetime as dt,inspect,io,math,os,signal,sys,threading,time,traceback,types
@@ -17,6 +17,7 @@ from dataclasses import dataclass,field
 from decimal import Decimal
 from fractions import Fraction
 from fastcore.basics import patch,store_attr
+from .schema import as_argument,as_plain
 
 # %% ../nbs/05_shell.ipynb #683b92c4
 def cut_middle(
@@ -511,10 +512,22 @@ def names(self:Core)->list:
         or isinstance(v, types.ModuleType)) and isinstance(k, str)]
 
 # %% ../nbs/05_shell.ipynb #65f335c9
+class AnswerRefused(ValueError): "The answer is not of the form that is wanted, or the user's check of it has said no"
+AnswerRefused.__module__ = 'builtins'  # so that a traceback names it shortly
+
+@patch
+def _checked(self:Core, value):
+    "An answer as plain data, if the host takes it"
+    try: value = as_plain(value)
+    except (ValueError,RecursionError) as e: raise AnswerRefused(f'the answer cannot be handed over: {e}') from None
+    if why:=self.tools['_check_answer'](value): raise AnswerRefused(why)
+    return value
+
 @patch
 def finish(self:Core, value, name=None):
     "Record the answer, and end the cell"
-    if value is None or (isinstance(value, str) and not value.strip()):
+    if '_check_answer' in self.tools: value = self._checked(value)
+    elif value is None or (isinstance(value, str) and not value.strip()):
         what = 'None' if value is None else 'empty text'
         raise ValueError(f'the answer is {what}: work it out first, then call FINAL(answer) with it')
     if self.final is None:
@@ -679,8 +692,8 @@ def timed_out(res, secs, kept='The variables assigned so far are kept.'):
 def listed(
     args:tuple # Arguments as the model's code gave them
 ):
-    "Arguments with their generators turned into lists: what cannot be sent as it is can still be sent"
-    return [list(a) if isinstance(a, Iterator) and not isinstance(a, io.IOBase) else a for a in args]
+    "Arguments with their generators turned into lists, and types into their JSON schema: what cannot be sent as it is can still be sent"
+    return [list(a) if isinstance(a, Iterator) and not isinstance(a, io.IOBase) else as_argument(a) for a in args]
 
 def same_error(
     name:str, # The class of the host's exception

@@ -321,6 +321,7 @@ def on_ToolRan(self:Console, ev):
 # %% ../nbs/11_view.ipynb #6c19bcfa
 @patch
 def on_Noted(self:Console, ev):
+    if ev.kind=='progress': return self._text(one_line(ev.text), 'dim')
     if ev.kind=='retry' and self.subs.started:
         self.subs.retries += 1
         if self.subs.retries>1: return
@@ -345,7 +346,7 @@ def on_RunEnded(self:Console, ev):
 def show(self:Console, ev):
     "Show one event"
     with self.lock:
-        among = isinstance(ev,(SubStarted,SubReplied,ChildEvent)) or (isinstance(ev,Noted) and ev.kind=='retry')
+        among = isinstance(ev,(SubStarted,SubReplied,ChildEvent)) or (isinstance(ev,Noted) and ev.kind in ('retry','progress'))
         if not among: self._end_subs()
         f = getattr(self, 'on_'+type(ev).__name__, None)
         if f: f(ev)
