@@ -233,9 +233,8 @@ class FinalText:
     quotes:str=field(default='', repr=False) # The list that was given as `quotes=`, as it was written
 
 # %% ../nbs/00_prompts.ipynb #519fe22b
-def _inside(text:str, i:int)->tuple: # What stands in the parentheses that open before `i`, and whether they close
+def _inside(text:str, i:int, end:int|None)->tuple: # What stands in the parentheses that open before `i`, and whether they close
     "Up to the balancing parenthesis"
-    end = _end(text, i)
     return (text[i:].split('\n\n')[0] if end is None else text[i:end]).strip(), end is not None
 
 def _end(text, i): return _python_end(text, i) or _quote_end(text, i) or _balanced_end(text, i)
@@ -258,15 +257,16 @@ def _balanced_end(text, i):
         if not depth: return p.start()
 
 # %% ../nbs/00_prompts.ipynb #56a39535
-_quotes_arg = re.compile(r',\s*quotes\s*=\s*(?=\[)')
+_quotes_arg = re.compile(r',\s*quotes\s*=(?!=)\s*')
 
 def _with_quotes(text:str, i:int)->tuple: # What stands in the parentheses but for `quotes=`, whether they close, and the list
     "As `_inside`, with `quotes=[...]` set apart"
-    m = _quotes_arg.search(text, i, _end(text, i) or i+100_000)
-    for e in islice(re.compile(r'\]\s*,?\s*\)').finditer(text, m.end()), 50) if m else ():
-        src = text[m.end():e.start()+1]
-        if isinstance(getattr(parse_python(src, 'eval'), 'body', None), ast.List): return text[i:m.start()].strip(), True, src
-    return *_inside(text, i), ''
+    end = _end(text, i)
+    m = _quotes_arg.search(text, i, end or i+100_000)
+    for e in islice(re.compile(r'\s*,?\s*\)').finditer(text, m.end()), 50) if m else ():
+        src = text[m.end():e.start()]
+        if src and parse_python(src, 'eval'): return text[i:m.start()].strip(), True, src
+    return *_inside(text, i, end), ''
 
 # %% ../nbs/00_prompts.ipynb #5ea6ff69
 def find_final(

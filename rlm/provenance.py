@@ -13,6 +13,7 @@ from array import array
 from bisect import bisect_left,bisect_right
 from collections import Counter
 from dataclasses import asdict,dataclass,field
+from itertools import groupby
 from fastcore.basics import patch
 from .prompts import parse_python
 from .events import ChildEvent,RunEnded
@@ -200,7 +201,6 @@ GAP = 2000
 def _elided(q, L):
     "Places where the pieces of a quote with an ellipsis stand"
     ps = [o for o in _dots.split(q) if letters(o)]
-    if len(ps)==1 and ps[0]!=q: yield from _normalised(ps[0], L)
     if len(ps)<2 or any(len(letters(o))<3 for o in ps): return
     ks = [letters(o) for o in ps]
     for i in _finds(L.text, ks[0], most=200):
@@ -238,9 +238,9 @@ def nearest(q:str, t:str)->tuple: # The distance, and where the stretch begins a
 _telling = re.compile(r"\d+(?:[.,]\d+)*|\b(?:no|not|never|none|nor|neither|nobody|nothing|without|cannot|except|unless|only|nicht|kein\w*|nie|ohne|ne|pas|sans|zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|thirty|hundred|thousand|million)\b|n't\b", re.I)
 ALIKE = .85 # From this similarity on a quote counts as found
 
-def _tells(s)->Counter:
-    "The numbers and words that no quote may change"
-    return Counter(re.sub(r',(?=\d{3}(?:\D|$))', '', o.casefold()) for o in _telling.findall(''.join(_alike.get(c,c) for c in s)))
+def _tells(s)->list:
+    "The numbers and words that no quote may change, in order"
+    return list(re.sub(r',(?=\d{3}(?:\D|$))', '', o.casefold()) for o in _telling.findall(''.join(_alike.get(c,c) for c in s)))
 
 def _seeds(k, n=12):
     "Short pieces of a quote's letters, with their places in it"
@@ -260,8 +260,10 @@ def _windows(k, L, most=6):
 def _widened(s, a, b):
     "A stretch of text, to the ends of its words and numbers"
     for _ in range(60):
-        if a and not whole_words(s, a, len(s)) and a<b: a -= 1
-        if b<len(s) and not whole_words(s, max(b-1,0), b) and _joined(s[b-1], s[b]) or re.match(r'[.,]\d', s[b:b+2]) and s[b-1:b].isdigit(): b += 1
+        if a and _joined(s[a-1], s[a]): a -= 1
+        elif re.match(r'\d[.,]\d', s[max(a-2,0):a+1]): a -= 2
+        if b<len(s) and _joined(s[b-1], s[b]): b += 1
+        elif re.match(r'\d[.,]\d', s[b-1:b+2]): b += 2
     return a,b
 
 def _fuzzy(q, L):
@@ -668,8 +670,11 @@ def coverage_svg(
     n,title = max(min(width//3, b-a), 1),(title or str(cov)).replace('&','&amp;').replace('<','&lt;').replace('>','&gt;').replace('"','&quot;')
     res = [f'<svg role="img" aria-label="{title}" width="{width}" height="20" viewBox="0 0 {n} 20" preserveAspectRatio="none" style="max-width:100%;display:block"><title>{title}</title><rect width="{n}" height="20" fill="#999" fill-opacity=".25"/>']
     for k,y,fill in (('root',1,'#0072B2'),('sub',11,'#E69F00')):
-        for i in range(n):
-            x,z = a+(b-a)*i//n,a+(b-a)*(i+1)//n
-            m = _amount(cov.raw.get(k,[]), x, z)
-            if m: res.append(f'<rect x="{i}" y="{y}" width="1" height="8" fill="{fill}" fill-opacity="{max(.35, m/(z-x)):.2f}"/>')
+        edges = [a+(b-a)*i//n for i in range(n+1)]
+        shares = [_amount(cov.raw.get(k,[]), x, z)/max(z-x,1) for x,z in zip(edges, edges[1:])]
+        at = 0
+        for share,g in groupby(round(max(o, .35), 1) if o else 0 for o in shares):
+            m = len(list(g))
+            if share: res.append(f'<rect x="{at}" y="{y}" width="{m}" height="8" fill="{fill}" fill-opacity="{share:g}"/>')
+            at += m
     return ''.join([*res,'</svg>'])

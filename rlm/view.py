@@ -481,7 +481,7 @@ def coverage_html(cov, most:int=12)->str:
 
 def where_html(a)->str:
     "Citations and coverage of an `Answer`, where its context is at hand"
-    if not a._at_hand(): return ''
+    if not isinstance(a, Answer) or not a._at_hand(): return ''
     try: return ''.join(map(citation_html, a.citations[:30]))+coverage_html(a.coverage)
     except ValueError as e: return _small(f'where it came from: {esc(e,500)}')
 
