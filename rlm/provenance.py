@@ -13,6 +13,7 @@ from array import array
 from bisect import bisect_left,bisect_right
 from collections import Counter
 from dataclasses import asdict,dataclass,field
+from difflib import SequenceMatcher
 from itertools import groupby
 from fastcore.basics import patch
 from .prompts import parse_python
@@ -242,6 +243,21 @@ def _tells(s)->list:
     "The numbers and words that no quote may change, in order"
     return list(re.sub(r',(?=\d{3}(?:\D|$))', '', o.casefold()) for o in _telling.findall(''.join(_alike.get(c,c) for c in s)))
 
+def _slip(a, b)->bool:
+    "Whether two words differ by no more than a slip"
+    n = min(len(a), len(b))
+    return a==b or (n>3 and abs(len(a)-len(b))<3 and list(_columns(a, b, False))[-1]<=1+(n>=12))
+
+def _same_words(q, t)->bool:
+    "Whether two texts have the same words, but for slips and small words"
+    a,b = (re.findall(r'[^\W_]+', unicodedata.normalize('NFC', _normal(o)[0].replace("'",''))) for o in (q, t))
+    small = 1+len(a)//10
+    for tag,i,j,k,l in SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
+        if tag=='equal' or (tag=='replace' and _slip(''.join(a[i:j]), ''.join(b[k:l]))) or (j-i==l-k and all(map(_slip, a[i:j], b[k:l]))): continue
+        small -= j-i+l-k
+        if tag=='replace' or small<0 or any(len(o)>3 for o in (*a[i:j],*b[k:l])): return False
+    return _tells(q)==_tells(t)
+
 def _seeds(k, n=12):
     "Short pieces of a quote's letters, with their places in it"
     w = min(max(len(k)//4, 4), 10)
@@ -267,16 +283,16 @@ def _widened(s, a, b):
     return a,b
 
 def _fuzzy(q, L):
-    "The place that is most like a quote, with the similarity, and whether it says the same in numbers and negations"
-    want,best = _plain(q)[:10_000],(0,None,False)
-    if len(letters(q))<10: return best
+    "The place that is most like a quote, with the similarity, and whether it has the same words"
+    want,best = _plain(q),(0,None,False)
+    if len(letters(q))<10 or len(want)>3000: return best
     for p,a,b in filter(None, _windows(letters(q), L)):
         t,at = _normal(L.texts[p][a:b])
         d,i,j = nearest(want, t)
         if i>=j: continue
         s,e = _widened(L.texts[p], a+at[i], a+at[j-1]+1)
         d = max(d, nearest(want, _plain(L.texts[p][s:e]))[0]+abs(len(_plain(L.texts[p][s:e]))-(j-i)))
-        got = max(0, 1-d/len(want)),(p,s,e),_tells(q)==_tells(L.texts[p][s:e])
+        got = max(0, 1-d/len(want)),(p,s,e),d<len(want)/4 and _same_words(q, L.texts[p][s:e])
         best = max(best, got, key=lambda o: (o[2],o[0]) if o[0]>=ALIKE else (False,o[0]))
     return best
 

@@ -71,7 +71,7 @@ def test_quotes_that_are_there(q, how):
     assert how=='ellipsis' or letters(c.text) in (letters(q), *([letters(c.text)] if how=='fuzzy' else []))
 
 @pytest.mark.parametrize('q', ['opened at 1.05 bar', 'The valve was opened at 105 bar, not at 10.5 bar', 'at 10.5 bar, and at 105 bar', '5 days remained', 'On 3 March 16 days remained; 1,200,000 crowns were due.', '200,000 crowns were due',
-    '1,200 crowns', 'something could be done about it all', '... not at 105 bar ... The valve was opened', 'It is the operator who opened the valve at last', 'qed', '12', '!!!', 'crowns were due to be paid by the end of the month'])
+    '1,200 crowns', 'something could be done about it all', '... not at 105 bar ... The valve was opened', 'It is the operator who opened the valve at last', 'qed', '12', 'The valve was closed at 10.5 bar, not at 105 bar.', 'On 3 March 15 days remained; 1,200,000 crowns were paid.', 'The pump was opened at 10.5 bar, not at 105 bar.', '!!!', 'crowns were due to be paid by the end of the month'])
 def test_quotes_that_are_not(q):
     c = cite(q, DOC)
     assert not c.found and c.count==0 and (c.start,c.text,c.page)==(None,None,None) and 'NOT FOUND' in str(c), c
@@ -115,6 +115,13 @@ def test_nearest_is_the_least_edit_distance_of_any_stretch(q, t):
 def test_odd_quotes_in_odd_texts_have_an_answer(q, ctx):
     c = cite(q, ctx)
     assert len(c.places)<=20 and (not c.found or letters(ctx[c.start:c.end])[:20]==letters(q)[:20] or c.how!='exact')
+
+@pytest.mark.parametrize('a,b,same', [('the lease does include heating','the lease does exclude heating',False), ('a lawful act of the state','an unlawful act of the state',False), ('prices may increase at will','prices may decrease at will',False), ('it is in the house','it is on the house',False),
+    ('the organisation of work','the organization of work',True), ('he went to the harbour','he went to harbour',True), ('no tice was given','notice was given',False), ('the no tice was given','the notice was given',False), ('they can re turn it','they can return it',True), ('the cafe was closed','the café was closed',True),
+    ('we agree on the terms','we disagree on the terms',False), ('it is possible to sell','it is impossible to sell',False), ('it is sold','it is told',True), ('the internationalisation','the internationalzation',True), ('three of them','four of them',False)])
+def test_slips_are_forgiven_and_other_words_are_not(a, b, same):
+    from rlm.provenance import _same_words
+    assert _same_words(a, b)==same==_same_words(b, a)
 
 # ---- coverage
 
