@@ -366,11 +366,12 @@ def _where(run, args, view):
     try:
         a = run.result() if run else answer_of(read_log(args.resume), args.resume)
         if a.answer is None and not a.coverage.read: return
-        a.citations  # worked out here, so that Ctrl-C while they are leaves the answer
+        a.citations  # worked out here: whatever happens meanwhile, the answer is not lost by it
         view.where(a)
         return a
     except ContextError: return
     except KeyboardInterrupt: tell('where the answer came from was not worked out')
+    except Exception as e: tell(f'where the answer came from could not be worked out: {type(e).__name__}: {e}')
 
 def _where_json(a)->dict:
     "What `--json` says of where an answer came from"

@@ -78,7 +78,7 @@ def _open(self:Letters, b):
         s,off = self.texts[p],self.src[b]-self.begins[p]
         end = min(len(s), self.src[b+1]-self.begins[p]) if b+1<len(self.src) else len(s)
         t = _escape.sub('  ', s[off:end])
-        self.block = b,p,[off+i for i,c in enumerate(t) for _ in (c if c.isascii() and c.isalnum() else letters(c))]
+        self.block = b,p,[off+i for i,c in enumerate(t) for _ in ('x'*c.isalnum() if c.isascii() else letters(c))]
     return self.block[1:]
 
 @patch

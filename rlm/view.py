@@ -347,7 +347,7 @@ def on_RunEnded(self:Console, ev):
 def where(self:Console, a:Answer):
     "Show citations and coverage of an answer"
     try: cites,cov = a.citations,a.coverage
-    except ValueError as e: return self._text(f'where it came from: {e}', 'dim')
+    except Exception as e: return self._text(f'where it came from is not known: {e if isinstance(e,ValueError) else type(e).__name__}', 'dim')  # the answer itself is not to be lost by it
     for o in cites[:20]: self._text(str(o), '' if o.found else 'red', '      ', '    ')
     if len(cites)>20: self._text(f'and {len(cites)-20} more quotes, {sum(not o.found for o in cites[20:])} of them not found', indent='    ')
     self._text(str(cov), 'dim', '    ')
@@ -483,7 +483,7 @@ def where_html(a)->str:
     "Citations and coverage of an `Answer`, where its context is at hand"
     if not isinstance(a, Answer) or not a._at_hand(): return ''
     try: return ''.join(map(citation_html, a.citations[:30]))+coverage_html(a.coverage)
-    except ValueError as e: return _small(f'where it came from: {esc(e,500)}')
+    except Exception as e: return _small(f'where it came from is not known: {esc(e if isinstance(e,ValueError) else type(e).__name__,500)}')  # the answer is shown all the same
 
 # %% ../nbs/11_view.ipynb #b296a59b
 def answer_html(a)->str:
