@@ -113,24 +113,28 @@ class Place:
         name = '' if self.part is None else ('/'.join(map(str, self.part)) if isinstance(self.part,tuple) else self.part if isinstance(self.part,str) else place((self.part,)))+', '
         return f'{name}{f"page {self.page}, " if self.page else ""}line {self.line:,}, characters {self.start:,}-{self.end:,}'
 
-_mark = re.compile(r'^[ \t]*(?:[-=#*\[<(!]+[ \t]*)+(?:page|slide|seite|p\.)[ \t]*(?:number|no\.?)?[ \t]*:?[ \t]*(\d{1,6})\b[^\n]{0,40}$', re.I|re.M)
+_mark = re.compile(r'^[ \t]{0,8}[-=#*\[<(!][-=#*\[<(! \t]{0,40}(?:page|slide|seite|p\.)[ \t]*(?:number|no\.?)?[ \t]*:?[ \t]*(\d{1,6})\b[^\n]{0,40}$', re.I|re.M)
 
-def page_at(text:str, i:int, reach:int=200_000)->int|None:
-    "The page of place `i` of a text"
-    if '\f' in text: return text.count('\f', 0, i)+1
+def _marked(text, i, reach=20_000):
+    "The page that the last mark before place `i` names"
     last = None
     for last in _mark.finditer(text, max(i-reach, 0), i): pass
     return int(last[1]) if last else None
+
+def page_at(text:str, i:int)->int|None:
+    "The page of place `i` of a text"
+    return text.count('\f', 0, i)+1 if '\f' in text else _marked(text, i)
 
 # %% ../nbs/08_provenance.ipynb #90b67d91
 @patch
 def where(self:Letters, p:int, start:int, end:int)->Place:
     "The place from `start` to `end` of part number `p`"
-    s,(off,n) = self.texts[p],self.lines.get(p, (0,1))
-    if off>start: off,n = 0,1
-    n += s.count('\n', off, start)
-    self.lines[p] = start,n
-    return Place(self.keys[p], start, end, n, page_at(s, start), s[start:end])
+    s = self.texts[p]
+    off,n,page = self.lines.get(p) or (0,1,int('\f' in s))
+    if off>start: off,n,page = 0,1,min(page,1)
+    n,page = n+s.count('\n', off, start),page+(s.count('\f', off, start) if page else 0)
+    self.lines[p] = start,n,page  # counting goes on from here, not from the beginning
+    return Place(self.keys[p], start, end, n, page or _marked(s, start), s[start:end])
 
 # %% ../nbs/08_provenance.ipynb #a4bb675f
 _cjk = re.compile('[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]')
@@ -166,7 +170,8 @@ def _normal(s)->tuple: # The text, and for each of its characters the place in `
 def _plain(s):
     "For comparison: no spaces around dashes, no dashes in words, nothing but letters and digits at the ends"
     s = re.sub(r'(?<=[^\W\d_])-(?=[^\W\d_])', '', re.sub(r' ?- ?', '-', _normal(s)[0]))
-    return re.sub(r'^[\W_]+|[\W_]+$', '', s)
+    at = [i for i,c in enumerate(s) if c.isalnum()]
+    return s[at[0]:at[-1]+1] if at else ''
 
 # %% ../nbs/08_provenance.ipynb #29f6364b
 MOST,PLACES = 1000,20 # Occurrences that are counted at most; places that are given at most
@@ -187,7 +192,7 @@ def _exact(q, L):
 def _spot(L, i, n):
     "`n` letters from letter `i` on as (part, start, end); `None` if they lie in several parts or begin inside of a word"
     (p,s),(p2,e) = L.back(i),L.back(i+n-1)
-    if p==p2 and whole_words(L.texts[p], s, e+1): return p,s,e+1
+    if p==p2 and e-s<10*n+1000 and whole_words(L.texts[p], s, e+1): return p,s,e+1
 
 def _normalised(q, L, a=0, b=None):
     "Places where a quote stands in another form"
@@ -211,7 +216,7 @@ def _elided(q, L):
             if j is None: break
             spots.append(_spot(L, j, len(k)))
             at = j+len(k)
-        if len(spots)==len(ps) and spots[0][0]==spots[-1][0] and _plain(L.texts[spots[0][0]][spots[0][1]:spots[0][2]])==_plain(ps[0]): yield spots[0][0],spots[0][1],spots[-1][2]
+        if len(spots)==len(ps) and spots[0][0]==spots[-1][0] and spots[-1][2]-spots[0][1]<50_000 and _plain(L.texts[spots[0][0]][spots[0][1]:spots[0][2]])==_plain(ps[0]): yield spots[0][0],spots[0][1],spots[-1][2]
 
 # %% ../nbs/08_provenance.ipynb #dcfe9cbc
 def _columns(q, t, free=True):
@@ -287,6 +292,7 @@ def _fuzzy(q, L):
     want,best = _plain(q),(0,None,False)
     if len(letters(q))<10 or len(want)>3000: return best
     for p,a,b in filter(None, _windows(letters(q), L)):
+        if b-a>20*len(q)+5000: continue
         t,at = _normal(L.texts[p][a:b])
         d,i,j = nearest(want, t)
         if i>=j: continue

@@ -110,7 +110,7 @@ def test_nearest_is_the_least_edit_distance_of_any_stretch(q, t):
     d,a,b = nearest(q, t)
     assert d==min(dist(q, t[i:j]) for i in range(len(t)+1) for j in range(i, len(t)+1))==dist(q, t[a:b])
 
-@pytest.mark.parametrize('ctx', ['a'*200_000, 'ab'*100_000, ' '*100_000, '\\'*50_000, '字'*50_000, '""'*50_000, '...'*50_000], ids=lambda s: s[:2])
+@pytest.mark.parametrize('ctx', ['='*100_000+'\nx a', ('-= '*30_000+'\n')*3+'a x', '# '*50_000+'page x\na', 'a'+' '*300_000+'b x', 'a'+'.'*300_000+'b x', 'a'*200_000, 'ab'*100_000, ' '*100_000, '\\'*50_000, '字'*50_000, '""'*50_000, '...'*50_000], ids=lambda s: s[:2])
 @pytest.mark.parametrize('q', ['a'*9000, 'ab'*2000+'c', '字'*300+'x', '... ... ...', 'a ... a ... a', '"', '\\'*50, 'x'])
 def test_odd_quotes_in_odd_texts_have_an_answer(q, ctx):
     c = cite(q, ctx)
