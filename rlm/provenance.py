@@ -571,7 +571,7 @@ def percent(n:int, of:int)->str:
 @patch
 def __str__(self:Coverage):
     if not self.chars: return 'read by models: not known, as the context has no letters or digits to go by'
-    code = {'all':'; code has gone over it as a whole', 'part':'; code has used parts of it'}.get(self.code,'') if self.read<self.chars else ''
+    code = {'all':'; code may have gone over all of it', 'part':'; code has used parts of it'}.get(self.code,'') if self.read<self.chars else ''
     more = f'; {self.not_text:,} values that are no text are not counted' if self.not_text else ''
     return f'read by models: {percent(self.read, self.chars)} (root {percent(self.root, self.chars)}, sub-models {percent(self.sub, self.chars)}); {percent(self.chars-self.read, self.chars)} never read{code}{more}'
 
