@@ -76,6 +76,7 @@ def _run_options(g):
     g.add_argument('--mode', choices=['auto','tools','code'], help='how the root model hands over code: tool calls or fenced blocks (default: by model)')
     g.add_argument('--search', action=argparse.BooleanOptionalAction, default=None, help='give the model lexical search over the text (default: for small models)')
     g.add_argument('--max-depth', type=int, metavar='N', help='0: the code asks no other model; 1: it asks sub-models (default); 2: it can also start runs on pieces of the text')
+    g.add_argument('--citations', action='store_true', default=None, help='ask the model for the passages that its answer rests on; they are looked up in the text, as is what the answer quotes')
     g.add_argument('--encoding', default='utf-8', help='of files and stdin (default: utf-8)')
     g.add_argument('--errors', choices=['strict','replace','ignore'], default='strict', help='what to do with bytes that are not in that encoding (default: strict)')
 
@@ -85,8 +86,8 @@ def _output_options(g):
     g.add_argument('--resume', metavar='LOG', help='go on with the run of this log, which was cut off; nothing that it paid for is asked again. Question and settings come from the log, and its files are read again; limits given here take the place of the old ones')
     g.add_argument('--type', metavar='TYPE', help='what the answer must be: int, float, bool, date, "list[str]", "dict[str, float]", \'Literal["yes", "no"]\', "int | None", ...; other answers are refused. It is printed as JSON, or as it is if it is a text')
     g.add_argument('--schema', metavar='FILE', help='the same by a JSON schema in a file')
-    g.add_argument('--json', action='store_true', help='print one JSON object: answer, status, usage, cost, steps, seconds, error, model')
-    g.add_argument('-q', '--quiet', action='store_true', help='no progress')
+    g.add_argument('--json', action='store_true', help='print one JSON object: answer, status, usage, cost, steps, seconds, error, model, citations, coverage')
+    g.add_argument('-q', '--quiet', action='store_true', help='no progress, and no word on where the answer came from')
 
 # %% ../nbs/16_cli.ipynb #ed53a3b2
 def fetch_parser()->argparse.ArgumentParser:
@@ -259,7 +260,7 @@ def _check_ask(args):
     if args.api_key_env:
         kw['api_key'] = os.environ.get(args.api_key_env)
         if not kw['api_key']: raise BadInput(f'the environment variable {args.api_key_env} is not set')
-    kw |= {k:getattr(args,k) for k in ('model','sub_model','base_url','mode','search','max_depth','isolation','log','timeout','cache')}
+    kw |= {k:getattr(args,k) for k in ('model','sub_model','base_url','mode','search','max_depth','citations','isolation','log','timeout','cache')}
     kw['prices'] = tuple(args.prices) if args.prices else None
     kw['output_type'] = _output_type(args)
     return {k:v for k,v in kw.items() if v is not None}
@@ -363,12 +364,31 @@ def _events(run, log):
 # %% ../nbs/16_cli.ipynb #166001dc
 class _Silent:
     def show(self, ev): pass
+    def where(self, a): pass
     def close(self): pass
 
 def _tell_ending(end, found):
     "Where no progress was shown: how a run ended, and what was found if there is no answer"
     tell(ENDINGS.get(end.status,end.status)+(f': {end.error}' if end.error else ''))
     if found and end.answer is None: tell(f'the last output of its code was: {found}')
+
+def _where(run, args, view):
+    "The answer of a run, its citations and coverage shown; `None` if they cannot be had or nobody wants them"
+    from rlm.core import answer_of
+    if args.quiet and not args.json: return
+    try:
+        a = run.result() if run else answer_of(read_log(args.resume), args.resume)
+        if a.answer is None and not a.coverage.read: return
+        a.citations  # worked out here: whatever happens meanwhile, the answer is not lost by it
+        view.where(a)
+        return a
+    except ContextError: return
+    except KeyboardInterrupt: tell('where the answer came from was not worked out')
+    except Exception as e: tell(f'where the answer came from could not be worked out: {type(e).__name__}: {e}')
+
+def _where_json(a)->dict:
+    "What `--json` says of where an answer came from"
+    return dict(citations=a.citations.as_dicts() if a else None, coverage=a.coverage.as_dict() if a else None)
 
 def _tell_how_to_go_on(run, status):
     if run and run.log and status in ('error','interrupted','budget'): tell(f'to go on with this run: rlm ask --resume {shlex.quote(str(run.log.path))}')
@@ -377,9 +397,11 @@ def ask(args, model=None)->int: # The exit code
     "`rlm ask`"
     run = _run(args, model)
     view = _Silent() if args.quiet or sys.stderr is None else Console(sys.stderr, answer=False)
-    try: start,end,steps,found = follow(_events(run, args.resume), view)
+    try:
+        start,end,steps,found = follow(_events(run, args.resume), view)
+        answer = _where(run, args, view)
     finally: view.close()
-    if args.json: put(as_json(result(start, end, steps, found, run.log and run.log.path if run else args.resume)))
+    if args.json: put(as_json(result(start, end, steps, found, run.log and run.log.path if run else args.resume) | _where_json(answer)))
     elif end.answer is not None: put(as_text(end.answer))
     elif end.status=='answer': put('null')
     if args.quiet and end.status!='answer': _tell_ending(end, found)

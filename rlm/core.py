@@ -94,6 +94,7 @@ class RLM:
         mode:str='auto', # `'tools'`, `'code'`, or what the model supports
         search:bool|None=None, # Offer `search`; by preset if not given
         max_depth:int=1, # 0: the code asks no other model; 1: it asks sub-models; 2: `rlm_query` starts runs that do so; and so on
+        citations:bool=False, # Ask the model for the passages that its answer rests on; those it quotes are looked up in any case
         isolation:str='auto', # How the shell is confined: see `make_shell`
         cell_timeout:float=120, # Seconds a cell may run, not counting sub-calls
         encoding:str='utf-8', # Of files and bytes
@@ -105,7 +106,7 @@ class RLM:
         **kw # More for `LM`: api_key, temperature, timeout, retries, fallbacks, prices, stream, cache, max_concurrency, ...
     ):
         tools = [tools] if callable(tools) else list(tools or ())
-        store_attr('tools,sp,mode,max_depth,isolation,cell_timeout,encoding,final_prompt,log,verbose')
+        store_attr('tools,sp,mode,max_depth,citations,isolation,cell_timeout,encoding,final_prompt,log,verbose')
         self.form = as_form(output_type, validator)
         def named(m): return get_lm(m, base_url=base_url, **kw)
         self.lm = model if isinstance(model,LM) and isinstance(sub_model,str) else named(model)
@@ -122,7 +123,7 @@ def run(self:RLM, question:str, context, tape:Tape|None=None, output_type=None, 
     "A run that is ready to `play`; whoever calls this closes its shell"
     check_question(question)
     form = self._form_for(output_type, validator)
-    sh = prep_shell(context, self.sub_lm, search=self.search, max_depth=self.max_depth, isolation=self.isolation, cell_timeout=self.cell_timeout, encoding=self.encoding)
+    sh = prep_shell(context, self.sub_lm, search=self.search, max_depth=self.max_depth, isolation=self.isolation, cell_timeout=self.cell_timeout, encoding=self.encoding, citations=self.citations)
     try:
         run = Run(question, sh, self.lm, list(self.tools), self.sp, self.preset, self.mode, self.budget, self.final_prompt, log=self.log, tape=tape, output_type=form)
         add_children(run)
@@ -156,6 +157,7 @@ def _finish(self:RLM, run)->Answer:
             finally: evs.close()
     except KeyboardInterrupt:
         if not run.ended: raise
+    if self.verbose: _console().where(run.result())
     return run.result()
 
 @patch
@@ -198,7 +200,7 @@ def _remake(tape:Tape, model, sub_model, kw)->RLM:
     def lm(o, name, old): return o if isinstance(o,LM) else get_lm(o or name, **{**old, **theirs})
     root = lm(model, start.model, s.get('root',{}))
     sub = lm(sub_model, start.sub_model, s.get('sub',{})) if sub_model or start.sub_model!=start.model or not isinstance(model,LM) else root
-    kept = {k:s[k] for k in (*_limits,'mode','max_depth','isolation','cell_timeout','search','final_prompt') if k in s}
+    kept = {k:s[k] for k in (*_limits,'mode','max_depth','citations','isolation','cell_timeout','search','final_prompt') if k in s}
     if s.get('preset') in ('small','strong'): kept['preset'] = s['preset']
     if missing:=[k for k in s.get('tools',()) if k!='run_repl' and k not in [getattr(f,'__name__','') for f in ours.get('tools',())]]:
         raise ValueError(f'that run had the tools {", ".join(missing)}: give them again, tools=[...]')
@@ -224,7 +226,7 @@ def answer_of(events:list, log=None, output_type=None)->Answer:
     tape = Tape(events)
     form = _recorded_form(tape, output_type)
     e,s = tape.end or RunEnded(status='interrupted', error='the run has not ended'),tape.start
-    return Answer(form.back(e.answer) if form else e.answer, e.status, as_usage(e.usage), max((o.step for o in tape.events), default=0), e.seconds, e.error, [*tape.events, e], log and Path(log), s.model, s.sub_model, s.question)
+    return Answer(form.back(e.answer) if form else e.answer, e.status, as_usage(e.usage), max((o.step for o in tape.events), default=0), e.seconds, e.error, [*tape.events, e], log and Path(log), s.model, s.sub_model, s.question, e.quotes)
 
 # %% ../nbs/10_core.ipynb #134c2f5a
 def to_resume(log, context=None, model=None, sub_model=None, **kw)->'tuple|None': # An `RLM` and a `Run` of it that is ready to play; `None` if that run has ended

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from fastcore.basics import patch,store_attr
 from .events import redact,secret_values
-from .shell import (Core,Clock,CrossError,Final,LocalShell,Result,Shell,Vars,_one_cell,cut_middle,listed,pack,same_error,signature_doc,timed_out,unpack)
+from .shell import (Core,Clock,CrossError,Final,LocalShell,Result,Shell,Vars,_one_cell,check_quotes,cut_middle,listed,pack,same_error,signature_doc,timed_out,unpack)
 from .frames import Frames,FRAME,Lost,_MAX_BLOBS,_MAX_PARTS,_Builder,_parse,_parts,_pieces,_size,frame
 from .confine import IsolationUnavailable,SPACES,_boxed,_here,_missing,_namespaces,_python_paths,_seatbelt,_ways,confine,find_bwrap,tier
 
@@ -114,7 +114,7 @@ def stub(self:_Child, name, doc, result):
 def on_final(self:_Child, final):
     "Send the answer at once: the child may not live to the end of the cell"
     blobs = []
-    self.send(dict(t='final', value=pack(final.value, blobs), name=final.name), blobs)
+    self.send(dict(t='final', value=pack(final.value, blobs), name=final.name, quotes=pack(final.quotes, blobs)), blobs)
 
 # %% ../nbs/06_sandbox.ipynb #9422237e
 @patch
@@ -667,9 +667,9 @@ def _final(self:SandboxShell, m, blobs):
     "Note the answer, as soon as it is given"
     if self._cell_final is not None: return
     name = m.get('name')
-    try: value = unpack(m.get('value'), blobs)
-    except CrossError: raise Lost('an answer that cannot be read') from None
-    self._cell_final = Final(value, name[:200] if isinstance(name, str) else None)
+    try: value,quotes = unpack(m.get('value'), blobs),check_quotes(unpack(m.get('quotes'), blobs))
+    except (CrossError,TypeError,ValueError): raise Lost('an answer that cannot be read') from None
+    self._cell_final = Final(value, name[:200] if isinstance(name, str) else None, quotes)
 
 # %% ../nbs/06_sandbox.ipynb #1f30568b
 @patch

@@ -11,7 +11,7 @@ import asyncio,functools,hashlib,importlib.util,inspect,json,re,threading,time,t
 from concurrent.futures import Future
 from dataclasses import asdict
 from fastcore.basics import patch
-from .prompts import CHILD_DOC,SEARCH_DOC,strip_thinking
+from .prompts import CHILD_DOC,QUOTES_DOC,SEARCH_DOC,strip_thinking
 from .presets import is_small
 from .budget import BudgetSpent,Usage,Ledger
 from .schema import Form,FormError,brief
@@ -464,6 +464,7 @@ def prep_shell(
     isolation:str='auto', # How the shell is confined: see `make_shell`
     cell_timeout:float=120, # Seconds a cell may run, not counting sub-calls
     encoding:str='utf-8', # Of files and bytes
+    citations:bool=False, # Ask the model for the passages that its answer rests on
     **kw # More for `LM`
 )->Shell:
     "A shell with `context`, `llm_query` and the rest in it"
@@ -474,7 +475,10 @@ def prep_shell(
     if search and not has_search(): raise ImportError('search needs the package bm25s: pip install "rlm[search]"')
     sh = make_shell(isolation, cell_timeout=cell_timeout)
     sh.source = lambda: source_of(context, ctx, encoding)
-    try: return _furnish(sh, ctx, lm, search or (search is None and is_small(lm.model) and has_search()), max_depth)
+    try:
+        _furnish(sh, ctx, lm, search or (search is None and is_small(lm.model) and has_search()), max_depth)
+        if citations: sh.extras.update(QUOTES_DOC)
+        return sh
     except BaseException:
         sh.close()
         raise
@@ -485,7 +489,7 @@ def _holds_all(o, ctx)->bool:
 
 def _furnish(sh, ctx, lm, search, max_depth=1):
     "Put what a run needs into a new shell"
-    sh.holds = lambda o: _holds_all(o, ctx)
+    sh.holds,sh.ctx = lambda o: _holds_all(o, ctx),ctx
     sh.sub,sh.extras,sh.max_depth,sh.about = SubCalls(lm),{},max_depth,lambda sample=160: describe(ctx, sample)
     sh.length = len(ctx) if isinstance(ctx,str) else None
     sh.stage('context', ctx)

@@ -18,6 +18,7 @@ doc = 'Day 1: fog.\n'*5000+'Day 2: the ferry was sold to Torvik.\n'
 root = ScriptedLM([as_response(None, [('run_repl','{"code": "i = context.index(\'sold\')\\nprint(context[i:i+20])"}')]), '```python\nFINAL(llm_query("Who bought it? "+context[i:i+20]))\n```'], tools=True)
 a = RLM(root, ScriptedLM(['Torvik']))('Who bought the ferry?', doc)
 assert a.ok and a.answer=='Torvik' and a.usage.calls==3, a
+assert a.citations[0].line==5001 and 0<a.coverage.root<a.coverage.chars, a.coverage
 for T in (list[int],{'type':'array','items':{'type':'integer'}}):  # litellm brings what checks them
     a = RLM(ScriptedLM(['```python\nFINAL(["x"]) if context else 0\n```','FINAL([2])']))('Which days?', doc, output_type=T)
     assert a.ok and a.answer==[2], a
