@@ -46,7 +46,7 @@ def _new_parser(prog, about, epilog=None, usage=None):
 def ask_parser()->argparse.ArgumentParser:
     "The parser of `rlm ask`"
     p = _new_parser('rlm ask', _ask_about, f'{_ask_examples}\n{_codes}', 'rlm ask QUESTION [FILE|-]... [options]\n       rlm ask --resume LOG [FILE|-]... [options]')
-    p.add_argument('words', metavar='QUESTION [FILE|-]...', nargs='*', help='the question, and text files; - is stdin, and so is a pipe if no file is named; several texts are given to the model as a dict by name')
+    p.add_argument('words', metavar='QUESTION [FILE|-]...', nargs='*', help='the question, and text files of any size; - is stdin, and so is a pipe if no file is named; several texts are given to the model as a dict by name')
     _model_options(p.add_argument_group('model'))
     _limit_options(p.add_argument_group('limits'))
     _run_options(p.add_argument_group('run'))

@@ -304,6 +304,7 @@ def _run_cell(self:Run, code:str, id:str=''):
     self.publish(CodeStarted(code=code))
     yield from self._drain()
     res = yield from self._in_shell(code)
+    self.sh.sub.fatal = self.sh.sub.fatal or self.sh.changed()
     if res.status=='lost': self.publish(Noted(kind='shell', text=(res.error or 'the shell was lost').splitlines()[-1]))
     text,hint = show_result(res, self.max_output),''
     self.looked = self.looked or looks(code, self.tools)

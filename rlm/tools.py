@@ -16,7 +16,7 @@ from .presets import is_small
 from .budget import Usage,Ledger
 from .events import SubStarted,SubReplied,Noted,LogError
 from .lm import FATAL,LM,LMError,get_lm,submit,wait,est_tokens
-from .context import load_context,describe,looks_like_path,source_of
+from .context import load_context,describe,looks_like_path,source_of,walk
 from .shell import Shell,Result,cut_middle
 from .sandbox import make_shell
 from .mapping import map_prompt,packs,read_answers
@@ -70,7 +70,7 @@ def _done(self:SubCalls, fut):
 # %% ../nbs/09_tools.ipynb #f0e49ef3
 def check_prompt(prompt, name='llm_query')->str:
     "`prompt` if it is a text that can be sent, else an error that the model can act on"
-    if not isinstance(prompt, str): raise TypeError(f'{name} takes a text, not {type(prompt).__name__}: put the question and the piece of context into one string')
+    if not isinstance(prompt, str): raise TypeError(f'{name} takes a text, not {getattr(prompt,"type_name",type(prompt).__name__)}: put the question and the piece of context into one string')
     if not prompt.strip(): raise ValueError(f'{name} was given an empty prompt: put the question and the piece of context into it')
     return prompt
 
@@ -337,9 +337,17 @@ def _holds_all(o, ctx)->bool:
     "Whether `o` is the context, or a text with all of it inside"
     return o==ctx or (isinstance(o,str) and isinstance(ctx,str) and len(o)>=len(ctx)>0 and ctx in o)
 
+def _watch(ctx):
+    "A function that says what is wrong with the files that a context still reads from; `None` if nothing"
+    files = [o for _,o in walk(ctx) if hasattr(o,'check')]
+    def changed():
+        try: [o.check() for o in files]
+        except ValueError as e: return e
+    return changed
+
 def _furnish(sh, ctx, lm, search, max_depth=1):
     "Put what a run needs into a new shell"
-    sh.holds = lambda o: _holds_all(o, ctx)
+    sh.holds,sh.changed = (lambda o: _holds_all(o, ctx)),_watch(ctx)
     sh.sub,sh.extras,sh.max_depth,sh.about = SubCalls(lm),{},max_depth,lambda sample=160: describe(ctx, sample)
     sh.stage('context', ctx)
     sub = sh.sub
@@ -353,14 +361,19 @@ def _furnish(sh, ctx, lm, search, max_depth=1):
 def add_search(sh:Shell, ctx):
     "Put `search(query, k=3)` into a shell"
     from rlm.search import Index,Hits
-    lock,index = threading.Lock(),[]
+    lock,index,big = threading.Lock(),[],any(hasattr(o,'chunks') for _,o in walk(ctx))
     def search(query:str, k:int=3):
         "The k passages of the context that match the words of the query best"
+        if big: return _scan(ctx, query, k)
         with lock:
             if not index: index.append(Index(ctx))
         return index[0].search(query, k).plain()
     sh.bind('search', search, result=Hits)
-    sh.extras.update(SEARCH_DOC)
+    sh.extras.update({k:v+'; each search is a pass over the whole file' for k,v in SEARCH_DOC.items()} if big else SEARCH_DOC)
+
+def _scan(ctx, query, k):
+    from rlm.scan import scan
+    return scan(ctx, query, k).plain()
 
 # %% ../nbs/09_tools.ipynb #4b644e13
 def show_result(res:Result, max_output:int=5000)->str:
