@@ -13,6 +13,7 @@ import argparse,contextlib,importlib.metadata,json,os,platform,re,shlex,signal,s
 from dataclasses import dataclass,asdict
 from pathlib import Path
 from .budget import Budget,Usage,as_usage
+from .images import as_image
 from .context import ContextError,decode,load_context,read_text,read_texts,source_of
 from .events import CodeRan,Noted,RunEnded,RunStarted,read_log
 from .view import ENDINGS,Console,as_text,came_back,shorten,visible
@@ -46,7 +47,7 @@ def _new_parser(prog, about, epilog=None, usage=None):
 def ask_parser()->argparse.ArgumentParser:
     "The parser of `rlm ask`"
     p = _new_parser('rlm ask', _ask_about, f'{_ask_examples}\n{_codes}', 'rlm ask QUESTION [FILE|-]... [options]\n       rlm ask --resume LOG [FILE|-]... [options]')
-    p.add_argument('words', metavar='QUESTION [FILE|-]...', nargs='*', help='the question, and text files of any size; - is stdin, and so is a pipe if no file is named; several texts are given to the model as a dict by name')
+    p.add_argument('words', metavar='QUESTION [FILE|-]...', nargs='*', help='the question, and files: text of any size, and images (PNG, JPEG, GIF, WebP); - is stdin, and so is a pipe if no file is named; several texts are given to the model as a dict by name')
     _model_options(p.add_argument_group('model'))
     _limit_options(p.add_argument_group('limits'))
     _run_options(p.add_argument_group('run'))
@@ -236,7 +237,7 @@ def read_context(
     try:
         paths = [Path(o) for o in files if o!='-']
         res = {} if not paths else {paths[0].name:read_text(paths[0],encoding,errors)} if len(paths)==1 else read_texts(paths,encoding,errors)
-        if '-' in files: res['stdin' if paths else '-'] = decode(_stdin_bytes(stdin), encoding, errors, name='standard input')
+        if '-' in files: res['stdin' if paths else '-'] = as_image(data:=_stdin_bytes(stdin)) or decode(data, encoding, errors, name='standard input')
         return load_context(next(iter(res.values())) if len(files)==1 else res)
     except ContextError as e: raise BadInput(_as_options(str(e).replace('The context is empty', f'{", ".join(map(_name,files))}: empty'))) from None
 

@@ -10,6 +10,7 @@ __all__ = ['BIG', 'ContextError', 'decode', 'read_text', 'read_texts', 'place', 
 import codecs,hashlib,json,stat
 from pathlib import Path
 from .parts import Part
+from .images import as_image,is_pil,may_be_image
 
 # %% ../nbs/04_context.ipynb #f58f7dfd
 class ContextError(ValueError): "A context that cannot be used; the message says what is wrong with it and what to do"
@@ -79,7 +80,7 @@ def read_text(
     except (OSError,ValueError,RuntimeError) as e: raise ContextError(_unreadable(path, e)) from None
     if stat.S_ISDIR(mode): raise ContextError(f"{p} is a folder. Pass its files as a list: sorted(Path({str(p)!r}).glob('*.txt'))")
     if data is None: raise ContextError(f"{p} is neither a file nor a pipe. Pass a text file, or text as a str")
-    return decode(data, encoding, errors, name=str(p))
+    return as_image(data) or decode(data, encoding, errors, name=str(p))
 
 # %% ../nbs/04_context.ipynb #144565d1
 def read_texts(
@@ -130,11 +131,13 @@ def looks_like_path(s)->bool:
 _accepts = "A context is a str, bytes, a Path, a list of Paths, or a list or dict of text, numbers, True, False and None"
 _plain = (str,int,float,bool,type(None),Part)
 
+class _NoText(ContextError): "A leaf that is no text; it may be an image"
+
 def _check(ctx):
     "`ctx` if it is text or parts with plain leaves and keys, else a `ContextError` that names the first that is not"
     if not isinstance(ctx,(str,list,dict,Part)): raise ContextError(f"The context is {_kind(ctx)}. {_accepts}{_hint(ctx)}")
     for path,o in walk(ctx):
-        if not isinstance(o,_plain): raise ContextError(f"{place(path)} is {_kind(o)}. {_accepts}{_hint(o)}")
+        if not isinstance(o,_plain): raise _NoText(f"{place(path)} is {_kind(o)}. {_accepts}{_hint(o)}")
         for k in path:
             if not isinstance(k,_plain) or isinstance(k,Part): raise ContextError(f"{place(path)} has {_kind(k)} for a key. Keys may be text, numbers, True, False and None")
     return ctx
@@ -148,13 +151,28 @@ def _hint(o):
     "The way out for types that people do pass"
     if hasattr(o,'to_csv'): return ". For a table: pass df.to_csv() or df.to_dict('records')"
     if hasattr(o,'read'): return ". For an open file: pass its Path, or what its read() returns"
-    if isinstance(o,(bytes,bytearray)): return ". Decode bytes inside a list or dict first"
+    if isinstance(o,(bytes,bytearray)): return ". Decode bytes inside a list or dict first; of images PNG, JPEG, GIF and WebP are taken"
     if isinstance(o,Path): return ". Paths may stand in a list of nothing else, or as the values of a dict"
     if hasattr(o,'tolist'): return ". For an array: pass its tolist()"
     if hasattr(o,'__iter__'): return ". Make a list of it first"
     return ''
 
 # %% ../nbs/04_context.ipynb #5ffd97f7
+def _with_images(o, seen):
+    "`o`, with the images among bytes, paths and objects of Pillow in it as `Image`s; `seen` holds what has been looked at"
+    if id(o) in seen: return seen[id(o)]
+    seen[id(o)] = o
+    if isinstance(o,(list,tuple)): seen[id(o)] = [_with_images(v, seen) for v in o]
+    elif isinstance(o,dict): seen[id(o)] = {k:_with_images(v, seen) for k,v in o.items()}
+    elif isinstance(o,(bytes,bytearray)) or is_pil(o): seen[id(o)] = as_image(o) or o
+    elif isinstance(o,Path) and _is_image_file(o): seen[id(o)] = p if isinstance(p:=read_text(o),Part) else o
+    return seen[id(o)]
+
+def _is_image_file(p)->bool:
+    try:
+        with p.expanduser().open('rb') as f: return may_be_image(f.read(16))
+    except (OSError,ValueError,RuntimeError): return False
+
 def _blank(o): return o.blank if isinstance(o,Part) else isinstance(o,str) and (not o or o.isspace())
 
 def load_context(
@@ -165,11 +183,14 @@ def load_context(
     "What a user passes as a context, as the shell will hold it; a `ContextError` where that cannot be"
     o = context
     if isinstance(o,tuple): o = list(o)
-    if isinstance(o,(bytes,bytearray,memoryview)): o = decode(bytes(o), encoding, errors)
+    if isinstance(o,(bytes,bytearray,memoryview)): o = as_image(bytes(o)) or decode(bytes(o), encoding, errors)
     elif isinstance(o,Path): o = read_text(o, encoding, errors)
     elif isinstance(o,list) and o and all(isinstance(p,Path) for p in o): o = read_texts(o, encoding, errors)
+    elif is_pil(o): o = as_image(o)
     elif isinstance(o,dict): o = {k: read_text(v, encoding, errors) if isinstance(v,Path) else v for k,v in o.items()}
-    if all(_blank(v) for _,v in walk(_check(o))):
+    try: _check(o)
+    except _NoText: _check(o:=_with_images(o, {}))
+    if all(_blank(v) for _,v in walk(o)):
         raise ContextError(f"{context if isinstance(context,Path) else 'The context'} is empty. Pass the text that the question is about")
     return o
 
@@ -219,8 +240,8 @@ def _describe_parts(o, n):
     from statistics import median
     vs = list(o.values()) if isinstance(o,dict) else o
     sizes,kinds = [n_chars(v) for v in vs], sorted({type(v).__name__ for v in vs})
-    res = f"`context` is a {type(o).__name__} of {len(vs):,} part{'s'*(len(vs)!=1)} ({' and '.join(kinds)}), {_size(sum(sizes))} in all; "
-    res += f"a part has {min(sizes):,} to {max(sizes):,} characters, the median {median(sizes):,.0f}. "
+    res = f"`context` is a {type(o).__name__} of {len(vs):,} part{'s'*(len(vs)!=1)} ({' and '.join(kinds)})"
+    res += f", {_size(sum(sizes))} in all; a part has {min(sizes):,} to {max(sizes):,} characters, the median {median(sizes):,.0f}. " if any(sizes) or not kinds==['Image'] else '. '
     if isinstance(o,dict): res += f"Its keys: {_keys(o)}. "
     path,leaf = next(walk(o), ((),''))
     first = vs[0]

@@ -136,6 +136,10 @@ _special = re.compile(r'^o\d|gpt-[5-9]|codex|search|research|audio|realtime|comp
 _gpt5 = re.compile(r'gpt-5(-mini|-nano)?(-\d{4}-\d\d-\d\d)?')
 _for_gpt5 = {'max_tokens','temperature','stop','reasoning_effort','tools','tool_choice','parallel_tool_calls','response_format','stream','stream_options'}
 
+def _is_plain(content)->bool:
+    "Whether the content of a message is sent as it is: a text, or texts and images"
+    return content is None or isinstance(content, str) or all(isinstance(o, dict) and o.get('type') in ('text','image_url') for o in content)
+
 def _to_gpt5(opts:dict)->dict|None:
     "Settings as gpt-5 takes them"
     if not opts.keys()<=_for_gpt5 or opts.get('reasoning_effort','low') not in ('minimal','low','medium','high'): return None
@@ -149,7 +153,7 @@ def as_sent(
     opts:dict # The settings
 )->dict|None:
     "The settings as they are to be sent, or `None` if litellm knows better"
-    plain = all(m.keys()<=_keys and isinstance(m.get('content'), (str,type(None))) for m in messages)
+    plain = all(m.keys()<=_keys and _is_plain(m.get('content')) for m in messages)
     if not plain or not isinstance(opts.get('response_format',{}), dict): return None
     if _gpt5.fullmatch(model): return _to_gpt5(opts)
     return opts if opts.keys()<=_plain and not _special.search(model) else None

@@ -539,7 +539,7 @@ _usual = {k:p.default for k,p in inspect.signature(LM).parameters.items()}
 
 def lm_settings(lm:LM)->dict:
     "The settings of a model that differ from the usual ones and can stand in a log"
-    got = {k:getattr(lm,k) for k in ('temperature','max_tokens','timeout','retries','max_wait','max_concurrency','prices','stream','direct')} | lm.kw
+    got = {k:getattr(lm,k) for k in ('temperature','max_tokens','timeout','retries','max_wait','max_concurrency','prices','stream','direct','vision')} | lm.kw
     url = lm.base_url and re.sub('//[^/]*@', '//', lm.base_url)
     return {k:v for k,v in dict(base_url=url, cache=lm.cache and str(lm.cache.path), **got).items() if _plain_setting(v) and v!=_usual.get(k)}
 

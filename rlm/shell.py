@@ -18,6 +18,7 @@ from decimal import Decimal
 from fractions import Fraction
 from fastcore.basics import patch,store_attr
 from .parts import Part
+from .images import Image,is_pil
 
 # %% ../nbs/05_shell.ipynb #683b92c4
 def cut_middle(
@@ -158,6 +159,7 @@ class _Packer:
             finally: self.path.discard(id(o))
         if type(o).__module__.split('.')[0]=='numpy' and getattr(o,'shape',None)==() and not isinstance(o.item(), type(o)):
             return self(o.item(), depth+1)
+        if is_pil(o): o = Image.from_pil(o)
         if isinstance(o, Part) and (w:=o.wire(self.blobs)) is not None: return {'$':o.tag, 'v':w}
         if isinstance(o, Opaque): return {'$':'opaque', 't':o.type_name, 'v':_pack_str(o.text, self.blobs)}
         return _opaque(o)

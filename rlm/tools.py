@@ -15,8 +15,9 @@ from .prompts import CHILD_DOC,SEARCH_DOC,strip_thinking
 from .presets import is_small
 from .budget import Usage,Ledger
 from .events import SubStarted,SubReplied,Noted,LogError
+from .images import Image,ImageError,content_of,illustrate,image_doc
 from .lm import FATAL,LM,LMError,get_lm,submit,wait,est_tokens
-from .context import load_context,describe,looks_like_path,source_of,walk
+from .context import load_context,describe,looks_like_path,place,source_of,walk
 from .shell import Shell,Result,cut_middle
 from .sandbox import make_shell
 from .mapping import map_prompt,packs,read_answers
@@ -85,7 +86,7 @@ async def _ask(self:SubCalls, prompt:str, est:Usage, ledger:Ledger)->str:
         if self.fatal: raise RuntimeError(f'not asked: {self.fatal}')
         self.on_live()
         ev.id = self._announce(prompt)
-        r = await self.lm.acomplete([dict(role='user', content=prompt)], timeout=ledger.time_left(), on_retry=self._retry)
+        r = await self.lm.acomplete([dict(role='user', content=content_of(prompt))], timeout=ledger.time_left(), on_retry=self._retry)
         used,ev.cached,(ev.content,ev.error) = r.usage,r.cached,_said(r)
     except LogError as e: ev.error,self.fatal = str(e),e
     except LMError as e: ev.error = self._failed(e, prompt)
@@ -152,13 +153,32 @@ def _failed(self:SubCalls, e:LMError, prompt:str)->str:
     w = self.lm.context_window()
     return f'the prompt of {len(prompt):,} characters is too long for the sub-model' + (f', which reads {w:,} tokens (about {w*4:,} characters) at most' if w else '') + ': send less at a time'
 
+# %% ../nbs/09_tools.ipynb #6761c330
+@patch
+def _illustrated(self:SubCalls, prompt, images):
+    "The prompt with its images, for a model that can see them"
+    if images is not None and not (isinstance(images, (list,tuple)) and not images) and self.lm.can_see() is False:
+        raise ValueError(f'{self.lm.model} cannot be shown images: ask about the text of the context, or say in FINAL that the images could not be read')
+    return illustrate(prompt, images)
+
+@patch
+def _all_illustrated(self:SubCalls, prompts, images)->list:
+    "The prompts with their images; in place of one that cannot be sent, why"
+    if not isinstance(images, (list,tuple)) or len(images)!=len(prompts): raise ValueError(f'images must be a list with a list of images for each of the {len(prompts)} prompts, such as [[context[0]], [context[1]]]')
+    def one(p, ims):
+        try: return self._illustrated(p, ims) if isinstance(p, str) else p
+        except ImageError as e: return e
+    return [one(*o) for o in zip(prompts, images)]
+
 # %% ../nbs/09_tools.ipynb #92a0f20d
 @patch
 def llm_query(self:SubCalls,
-    prompt:str # All that the sub-model is to know
+    prompt:str, # All that the sub-model is to know
+    images=None # Images that it is shown: a list of those in the context, or made from them
 )->str:
-    "Ask another language model. It sees the prompt and nothing else; returns its reply"
-    return self._submit(self._query(prompt, *self._estimates([check_prompt(prompt)])))
+    "Ask another language model. It sees the prompt, and the images if there are any, and nothing else; returns its reply"
+    prompt = self._illustrated(check_prompt(prompt), images)
+    return self._submit(self._query(prompt, *self._estimates([prompt])))
 
 @patch
 async def _query(self:SubCalls, prompt, est):
@@ -170,7 +190,7 @@ def _estimates(self:SubCalls, prompts)->list:
     "What each prompt is expected to take"
     one = self.lm.estimate([dict(content='')])
     price = self.lm.per_token() if prompts else None
-    n = [one.prompt_tokens+est_tokens(p) for p in prompts]
+    n = [one.prompt_tokens+est_tokens(p)+getattr(p,'image_tokens',0) for p in prompts]
     return [Usage(1, o, one.completion_tokens, cost=price and o*price[0]+one.completion_tokens*price[1]) for o in n]
 
 # %% ../nbs/09_tools.ipynb #edcc585d
@@ -180,15 +200,18 @@ _UNASKED = f'{FAILED}: not asked, the budget is spent]'
 @patch
 def _bad_prompt(self:SubCalls, p)->str|None:
     "Why a place of a batch cannot be asked at all"
+    if isinstance(p, ImageError): return f'{FAILED}: {p}]'
     try: check_prompt(p, 'llm_query_batched')
     except (TypeError,ValueError) as e: return f'{FAILED}: {e}]'
 
 @patch
 def llm_query_batched(self:SubCalls,
-    prompts:list # Of texts, each all that the sub-model is to know
+    prompts:list, # Of texts, each all that the sub-model is to know
+    images:list|None=None # For each prompt a list of images that are shown with it, or None
 )->list:
     "Ask another language model many prompts side by side; returns the replies in the order of the prompts"
     if not isinstance(prompts, (list,tuple)): raise TypeError(f'llm_query_batched takes a list of texts, not {type(prompts).__name__}')
+    if images is not None: prompts = self._all_illustrated(prompts, images)
     res = [self._bad_prompt(p) for p in prompts]
     todo = [(i,p) for i,(p,r) in enumerate(zip(prompts,res)) if r is None]
     return self._submit(self._batch(res, todo, self._estimates([p for _,p in todo])))
@@ -277,9 +300,9 @@ def rlm_query(self:SubCalls,
 )->str:
     "Ask a question about a piece of context, and have it answered by a run with a shell of its own"
     check_prompt(query, 'rlm_query')
-    if not isinstance(context, (str,list,tuple,dict)) or not len(context): raise TypeError(f'rlm_query takes a question and a piece of context, not {cut_middle(repr(context), 60, "")[0]}: rlm_query("what to find out", context[a:b])')
+    if not isinstance(context, Image) and (not isinstance(context, (str,list,tuple,dict)) or not len(context)): raise TypeError(f'rlm_query takes a question and a piece of context, not {cut_middle(repr(context), 60, "")[0]}: rlm_query("what to find out", context[a:b])')
     if self.children: return self._submit(self.children.ask(query, context))
-    return self.llm_query(f'{as_text(context)}\n\n---\n\nAnswer from the text above: {query}')
+    return self.llm_query(f'{as_text(context)}\n\n---\n\nAnswer from the text above: {query}', [o for _,o in walk(context) if isinstance(o, Image)])
 
 @patch
 def rlm_query_batched(self:SubCalls,
@@ -353,6 +376,7 @@ def _furnish(sh, ctx, lm, search, max_depth=1):
     sub = sh.sub
     for f in (sub.SHOW_BUDGET, *((sub.llm_query, sub.llm_query_batched, sub.llm_map, sub.rlm_query, sub.rlm_query_batched) if max_depth else ())): sh.bind(f.__name__, f)
     if max_depth>1: sh.extras.update(CHILD_DOC)
+    if max_depth and (im:=next((p for p,o in walk(ctx) if isinstance(o, Image)), None)) is not None: sh.extras.update(image_doc(place(im)))
     if search: add_search(sh, ctx)
     sh.launch()
     return sh
