@@ -484,15 +484,17 @@ _methods = ("It is a text in a file that is too large for memory, and is used li
 @patch
 def about(self:BigText,
     name:str, # The expression for it
-    n:int=160 # Characters of its start to show, half as many of its end
+    n:int=160, # Characters of its start to show, half as many of its end
+    brief:bool=False # Whether another text of this kind has been described before it
 )->str:
     "What the model is told of it"
     e,secs = min(n//2, 80),self.size>>28
-    res = f"`{name}` is a BigText of {_size(self.n_chars)} in {self.n_lines:,} line{'s'*(self.n_lines!=1)}, the file {_cut(self.name)!r}. {_methods.format(MOST, *[name]*4)} "
+    res = f"`{name}` is a BigText of {_size(self.n_chars)} in {self.n_lines:,} line{'s'*(self.n_lines!=1)}, the file {_cut(self.name)!r}. {'' if brief else _methods.format(MOST, *[name]*4)+' '}"
     if secs>1: res += f'To read all of it takes some {secs:,} to {4*secs:,} seconds, so do in one pass what can be done in one. '
     head = f"{name}[:{n}] == {self[:n]!r}" if n else ''
     end = f" and {name}[-{e}:] == {self[-e:]!r}" if n and self.n_chars>2*n else ''
-    return f'{res}{head}{end}'.rstrip()+_mid_lines(self, n)
+    mid = self.n_chars//2
+    return f'{res}{head}{end}'.rstrip()+_mid_lines(self[max(mid-2000,0):mid+2000], n)
 
 @patch(as_prop=True)
 def blank(self:BigText)->bool: return self.n_chars<1_000_000 and not self[:].strip()

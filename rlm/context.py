@@ -246,13 +246,16 @@ def _describe_parts(o, n):
     path,leaf = next(walk(o), ((),''))
     first = vs[0]
     if isinstance(first,dict): res += f"{_cut(place(path[:1]),80)} is a dict with the keys {_keys(first)}. "
-    return (res + (_about_parts(o, n) or _sample(leaf if isinstance(leaf,str) else str(leaf), _cut(place(path),80), n))).rstrip()
+    if isinstance(leaf,Part): path,leaf = next(((p,v) for p,v in walk(o) if isinstance(v,str)), ((),''))
+    sample = _sample(leaf if isinstance(leaf,str) else str(leaf), _cut(place(path),80), n) if path else ''
+    return ' '.join(s for s in (res.rstrip(), _about_parts(o, n), sample) if s)
 
 def _about_parts(o, n, most=5):
     "What files and images in it say of themselves, the first of them"
     ps = [(k,p) for k,p in walk(o) if isinstance(p,Part)]
     rest = f' There are {len(ps)-most:,} more of these.' if len(ps)>most else ''
-    return ' '.join(p.about(_cut(place(k),80), n//len(ps[:most])) for k,p in ps[:most])+rest
+    said = [p.about(_cut(place(k),80), n//len(ps[:most]), brief=any(type(p) is type(q) for _,q in ps[:i])) for i,(k,p) in enumerate(ps[:most])]
+    return ' '.join(said)+rest
 
 # %% ../nbs/04_context.ipynb #f1d37742
 def describe(

@@ -138,7 +138,12 @@ _for_gpt5 = {'max_tokens','temperature','stop','reasoning_effort','tools','tool_
 
 def _is_plain(content)->bool:
     "Whether the content of a message is sent as it is: a text, or texts and images"
-    return content is None or isinstance(content, str) or all(isinstance(o, dict) and o.get('type') in ('text','image_url') for o in content)
+    return content is None or isinstance(content, str) or (isinstance(content, list) and all(map(_is_plain_part, content)))
+
+def _is_plain_part(o)->bool:
+    kind = o.get('type') if isinstance(o, dict) else None
+    if kind not in ('text','image_url') or o.keys()!={'type',kind}: return False
+    return isinstance(o['text'], str) if kind=='text' else isinstance(o['image_url'], dict) and o['image_url'].keys()=={'url'}
 
 def _to_gpt5(opts:dict)->dict|None:
     "Settings as gpt-5 takes them"

@@ -110,7 +110,7 @@ def resize(self:Image,
 
 # %% ../nbs/02g_images.ipynb #52c67865
 @patch
-def about(self:Image, name:str, n:int=160)->str:
+def about(self:Image, name:str, n:int=160, brief:bool=False)->str:
     "What the model is told of it"
     return f'`{name}` is an image: {repr(self)[1:-1].replace(" image","",1)}.'
 

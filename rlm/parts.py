@@ -23,7 +23,8 @@ class Part:
 @patch
 def about(self:Part,
     name:str, # The expression for it, such as `context[3]`
-    n:int=160 # Characters of a sample to show; 0 for none
+    n:int=160, # Characters of a sample to show; 0 for none
+    brief:bool=False # Whether another of its kind has been described before it
 )->str:
     "What the model is told of it"
     return f'{name} is {self!r}.'

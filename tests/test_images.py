@@ -78,6 +78,9 @@ def test_described():
     assert describe(im)==f'`context` is an image: png, 64×48 pixels, {im.nbytes:,} bytes.'
     d = describe(['Page 1: a photograph', im, im])
     assert '3 parts (Image and str), 20 characters' in d and '`context[1]` is an image: png, 64×48 pixels' in d
+    assert d.endswith("context[0] == 'Page 1: a photograph'")
+    d = describe([im,'text','more'])
+    assert d.endswith("context[1] == 'text'") and '`context[0]` is an image' in d
     d = describe([im]*9)
     assert 'a list of 9 parts (Image). ' in d and '0 characters' not in d and 'There are 4 more of these' in d
 
@@ -142,6 +145,7 @@ def test_the_server_gets_parts(direct):
     data = made('PNG')
     with FakeServer(lambda req: Reply(f'{len(req.messages[-1]["content"])} parts')) as s:
         sub = SubCalls(LM('openai/fake', base_url=s.url, direct=direct, prices=(1,1)))
+        assert (sub.lm._way(sub.lm._target(), [dict(role='user', content=content_of(illustrate('?', data)))], {}) is not None)==direct
         assert sub.llm_query('What is it?', [Image(data), data]).result(60)=='3 parts'
         a,b,t = s.requests[0].messages[-1]['content']
         assert a==b and a['type']=='image_url' and base64.b64decode(a['image_url']['url'].removeprefix('data:image/png;base64,'))==data and t==dict(type='text', text='What is it?')
