@@ -37,6 +37,7 @@ _ask_examples = """examples:
   rlm ask "What is the notice period?" contract.txt
   rlm ask "Which tests fail, and why?" - < ci.log
   rlm ask "Where is the retry logic?" src/*.py --model openai/gpt-5 --sub-model openai/gpt-5-mini --max-cost 0.50 --log runs/
+  rlm ask "What is the total of these receipts?" receipts/*.jpg --model openai/gpt-5
   rlm ask --resume runs/3f1c0a9b7e52.jsonl --max-cost 2
 """
 
@@ -72,6 +73,7 @@ def _limit_options(g):
 # %% ../nbs/16_cli.ipynb #24fab36b
 def _run_options(g):
     g.add_argument('--isolation', choices=['auto','os','hardened','process','none'], help="how the model's code is confined: by the kernel (os, and auto, the default), by namespaces too (hardened, which needs bubblewrap), in a child without keys that can read files and use the network (process), or not at all (none)")
+    g.add_argument('--vision', action=argparse.BooleanOptionalAction, default=None, help="whether the models can be shown images (default: what litellm's list says)")
     g.add_argument('--mode', choices=['auto','tools','code'], help='how the root model hands over code: tool calls or fenced blocks (default: by model)')
     g.add_argument('--search', action=argparse.BooleanOptionalAction, default=None, help='give the model lexical search over the text (default: for small models)')
     g.add_argument('--max-depth', type=int, metavar='N', help='0: the code asks no other model; 1: it asks sub-models (default); 2: it can also start runs on pieces of the text')
@@ -256,7 +258,7 @@ def _check_ask(args):
     if args.api_key_env:
         kw['api_key'] = os.environ.get(args.api_key_env)
         if not kw['api_key']: raise BadInput(f'the environment variable {args.api_key_env} is not set')
-    kw |= {k:getattr(args,k) for k in ('model','sub_model','base_url','mode','search','max_depth','isolation','log','timeout','cache')}
+    kw |= {k:getattr(args,k) for k in ('model','sub_model','base_url','mode','search','max_depth','isolation','log','timeout','cache','vision')}
     kw['prices'] = tuple(args.prices) if args.prices else None
     return {k:v for k,v in kw.items() if v is not None}
 

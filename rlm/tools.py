@@ -15,6 +15,7 @@ from .prompts import CHILD_DOC,SEARCH_DOC,strip_thinking
 from .presets import is_small
 from .budget import Usage,Ledger
 from .events import SubStarted,SubReplied,Noted,LogError
+from .parts import Part
 from .images import Image,ImageError,content_of,illustrate,image_doc
 from .lm import FATAL,LM,LMError,get_lm,submit,wait,est_tokens
 from .context import load_context,describe,looks_like_path,place,source_of,walk
@@ -360,9 +361,9 @@ def _holds_all(o, ctx)->bool:
     "Whether `o` is the context, or a text with all of it inside"
     return o==ctx or (isinstance(o,str) and isinstance(ctx,str) and len(o)>=len(ctx)>0 and ctx in o)
 
-def _watch(ctx):
-    "A function that says what is wrong with the files that a context still reads from; `None` if nothing"
-    files = [o for _,o in walk(ctx) if hasattr(o,'check')]
+def _watch(parts):
+    "A function that says what is wrong with the files that are still read from; `None` if nothing"
+    files = [o for _,o in parts if hasattr(o,'check')]
     def changed():
         try: [o.check() for o in files]
         except ValueError as e: return e
@@ -370,13 +371,14 @@ def _watch(ctx):
 
 def _furnish(sh, ctx, lm, search, max_depth=1):
     "Put what a run needs into a new shell"
-    sh.holds,sh.changed = (lambda o: _holds_all(o, ctx)),_watch(ctx)
+    parts = [(p,o) for p,o in walk(ctx) if isinstance(o, Part)]
+    sh.holds,sh.changed = (lambda o: _holds_all(o, ctx)),_watch(parts)
     sh.sub,sh.extras,sh.max_depth,sh.about = SubCalls(lm),{},max_depth,lambda sample=160: describe(ctx, sample)
     sh.stage('context', ctx)
     sub = sh.sub
     for f in (sub.SHOW_BUDGET, *((sub.llm_query, sub.llm_query_batched, sub.llm_map, sub.rlm_query, sub.rlm_query_batched) if max_depth else ())): sh.bind(f.__name__, f)
     if max_depth>1: sh.extras.update(CHILD_DOC)
-    if max_depth and (im:=next((p for p,o in walk(ctx) if isinstance(o, Image)), None)) is not None: sh.extras.update(image_doc(place(im)))
+    if max_depth and (ims:=[p for p,o in parts if isinstance(o, Image)]): sh.extras.update(image_doc(place(ims[0])))
     if search: add_search(sh, ctx)
     sh.launch()
     return sh

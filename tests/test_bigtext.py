@@ -270,6 +270,14 @@ def test_the_child_can_but_read_it(tmp_path, isolation, code):
     after = t.path.stat()
     assert t.path.read_text()=='ferry '*500 and (before.st_mode,before.st_mtime_ns)==(after.st_mode,after.st_mtime_ns)
 
+@pytest.mark.parametrize('isolation', [o for o in TIERS if o in ('os','hardened')])
+def test_what_the_child_can_learn_and_lock(tmp_path, isolation):
+    "What the table of 06_confine says is possible; where it no longer is, the table can be better"
+    t = made(tmp_path, 'ferry '*500)
+    with shell(isolation) as sh:
+        sh.stage('context', t)
+        assert sh.run_cell("import os, fcntl; fcntl.flock(context.fd, fcntl.LOCK_SH); os.readlink(f'/proc/self/fd/{context.fd}')").value==repr(str(t.path))
+
 @pytest.mark.parametrize('isolation', [o for o in TIERS if o!='none'])
 def test_a_file_cut_off_under_the_child(tmp_path, isolation):
     t = made(tmp_path, 'ferry '*100_000)
@@ -358,3 +366,16 @@ def test_the_real_sizes(tmp_path, monkeypatch):
     t = made(tmp_path, s)
     assert t==s and len(t.starts)>10 and t.splitlines()[-1]==s.splitlines()[-1]
     assert [m.span() for m in t.finditer(r'\d+99 ')]==[m.span() for m in re.finditer(r'\d+99 ', s)] and t.rfind('0000007 h')==s.rfind('0000007 h')
+
+def test_on_the_command_line(tmp_path, monkeypatch, capsys):
+    from rlm import cli
+    monkeypatch.setattr('rlm.context.BIG', 1000)
+    (tmp_path/'a.log').write_text('ferry\n'*1000)
+    root = lambda last: ScriptedLM([block('n = context.count("ferry")\nprint(n, type(context).__name__)'), last])
+    log = tmp_path/'r.jsonl'
+    assert cli.ask(cli.parse(['ask','How many?',str(tmp_path/'a.log'),'--log',str(log)])[1], root(LMError('quota','no money')))==1
+    assert '1000 BigText' in capsys.readouterr().err
+    assert cli.ask(cli.parse(['ask','--resume',str(log)])[1], ScriptedLM(['FINAL_VAR("n")']))==0
+    assert capsys.readouterr().out.strip()=='1000'
+    (tmp_path/'a.log').write_bytes(b'x'*5000+b'\xff')
+    with pytest.raises(cli.BadInput, match='byte 0xff at offset 5,000.*--encoding latin-1'): cli.read_context([str(tmp_path/'a.log')])
