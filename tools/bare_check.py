@@ -21,8 +21,8 @@ assert a.ok and a.answer=='Torvik' and a.usage.calls==3, a
 
 png = b'\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x02\0\0\0\x01\x08\0\0\0\0'
 root = ScriptedLM(['```python\nprint(context)\ncontext.crop((0,0,1,1))\n```', '```python\nFINAL(llm_query("What is it?", images=[context]))\n```'])
-a = RLM(root, ScriptedLM(lambda m: m[-1]['content'][0]['type']))('What is it?', png)
-assert a.answer=='image_url' and 'pip install "rlm[images]"' in root.asked[1][-1]['content'], a
+b = RLM(root, ScriptedLM(lambda m: m[-1]['content'][0]['type']))('What is it?', png)
+assert b.answer=='image_url' and 'pip install "rlm[images]"' in root.asked[1][-1]['content'], b
 
 def cli(*args):
     r = subprocess.run([sys.executable,'-m','rlm',*args], capture_output=True, text=True)
