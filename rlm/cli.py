@@ -14,6 +14,7 @@ from dataclasses import dataclass,asdict
 from pathlib import Path
 from .budget import Budget,Usage,as_usage
 from .schema import Form
+from .images import as_image
 from .context import ContextError,decode,load_context,read_text,read_texts,source_of
 from .events import CodeRan,Noted,RunEnded,RunStarted,read_log
 from .view import ENDINGS,Console,as_text,came_back,shorten,visible
@@ -38,6 +39,7 @@ _ask_examples = """examples:
   rlm ask "Which tests fail, and why?" - < ci.log
   rlm ask "Where is the retry logic?" src/*.py --model openai/gpt-5 --sub-model openai/gpt-5-mini --max-cost 0.50 --log runs/
   rlm ask "Whom does it name as tenants?" lease.txt --type "list[str]"
+  rlm ask "What is the total of these receipts?" receipts/*.jpg --model openai/gpt-5
   rlm ask --resume runs/3f1c0a9b7e52.jsonl --max-cost 2
 """
 
@@ -48,7 +50,7 @@ def _new_parser(prog, about, epilog=None, usage=None):
 def ask_parser()->argparse.ArgumentParser:
     "The parser of `rlm ask`"
     p = _new_parser('rlm ask', _ask_about, f'{_ask_examples}\n{_codes}', 'rlm ask QUESTION [FILE|-]... [options]\n       rlm ask --resume LOG [FILE|-]... [options]')
-    p.add_argument('words', metavar='QUESTION [FILE|-]...', nargs='*', help='the question, and text files; - is stdin, and so is a pipe if no file is named; several texts are given to the model as a dict by name')
+    p.add_argument('words', metavar='QUESTION [FILE|-]...', nargs='*', help='the question, and files: text of any size, and images (PNG, JPEG, GIF, WebP); - is stdin, and so is a pipe if no file is named; several texts are given to the model as a dict by name')
     _model_options(p.add_argument_group('model'))
     _limit_options(p.add_argument_group('limits'))
     _run_options(p.add_argument_group('run'))
@@ -73,6 +75,7 @@ def _limit_options(g):
 # %% ../nbs/16_cli.ipynb #24fab36b
 def _run_options(g):
     g.add_argument('--isolation', choices=['auto','os','hardened','process','none'], help="how the model's code is confined: by the kernel (os, and auto, the default), by namespaces too (hardened, which needs bubblewrap), in a child without keys that can read files and use the network (process), or not at all (none)")
+    g.add_argument('--vision', action=argparse.BooleanOptionalAction, default=None, help="whether the models can be shown images (default: what litellm's list says)")
     g.add_argument('--mode', choices=['auto','tools','code'], help='how the root model hands over code: tool calls or fenced blocks (default: by model)')
     g.add_argument('--search', action=argparse.BooleanOptionalAction, default=None, help='give the model lexical search over the text (default: for small models)')
     g.add_argument('--max-depth', type=int, metavar='N', help='0: the code asks no other model; 1: it asks sub-models (default); 2: it can also start runs on pieces of the text')
@@ -241,7 +244,7 @@ def read_context(
     try:
         paths = [Path(o) for o in files if o!='-']
         res = {} if not paths else {paths[0].name:read_text(paths[0],encoding,errors)} if len(paths)==1 else read_texts(paths,encoding,errors)
-        if '-' in files: res['stdin' if paths else '-'] = decode(_stdin_bytes(stdin), encoding, errors, name='standard input')
+        if '-' in files: res['stdin' if paths else '-'] = as_image(data:=_stdin_bytes(stdin)) or decode(data, encoding, errors, name='standard input')
         return load_context(next(iter(res.values())) if len(files)==1 else res)
     except ContextError as e: raise BadInput(_as_options(str(e).replace('The context is empty', f'{", ".join(map(_name,files))}: empty'))) from None
 
@@ -260,7 +263,7 @@ def _check_ask(args):
     if args.api_key_env:
         kw['api_key'] = os.environ.get(args.api_key_env)
         if not kw['api_key']: raise BadInput(f'the environment variable {args.api_key_env} is not set')
-    kw |= {k:getattr(args,k) for k in ('model','sub_model','base_url','mode','search','max_depth','citations','isolation','log','timeout','cache')}
+    kw |= {k:getattr(args,k) for k in ('model','sub_model','base_url','mode','search','max_depth','citations','isolation','log','timeout','cache','vision')}
     kw['prices'] = tuple(args.prices) if args.prices else None
     kw['output_type'] = _output_type(args)
     return {k:v for k,v in kw.items() if v is not None}

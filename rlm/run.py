@@ -355,6 +355,7 @@ def _run_cell(self:Run, code:str, id:str=''):
     self.publish(CodeStarted(code=code))
     yield from self._drain()
     res = yield from self._in_shell(code)
+    self.sh.sub.fatal = self.sh.sub.fatal or self.sh.changed()
     if res.status=='lost': self.publish(Noted(kind='shell', text=(res.error or 'the shell was lost').splitlines()[-1]))
     text,hint = show_result(res, self.max_output),''
     self.looked = self.looked or looks(code, self.tools)
@@ -687,7 +688,7 @@ _usual = {k:p.default for k,p in inspect.signature(LM).parameters.items()}
 
 def lm_settings(lm:LM)->dict:
     "The settings of a model that differ from the usual ones and can stand in a log"
-    got = {k:getattr(lm,k) for k in ('temperature','max_tokens','timeout','retries','max_wait','max_concurrency','prices','stream','direct')} | lm.kw
+    got = {k:getattr(lm,k) for k in ('temperature','max_tokens','timeout','retries','max_wait','max_concurrency','prices','stream','direct','vision')} | lm.kw
     url = lm.base_url and re.sub('//[^/]*@', '//', lm.base_url)
     return {k:v for k,v in dict(base_url=url, cache=lm.cache and str(lm.cache.path), **got).items() if _plain_setting(v) and v!=_usual.get(k)}
 

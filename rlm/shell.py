@@ -19,6 +19,8 @@ from decimal import Decimal
 from fractions import Fraction
 from fastcore.basics import patch,store_attr
 from .schema import as_argument,as_plain
+from .parts import Part
+from .images import Image,is_pil
 
 # %% ../nbs/05_shell.ipynb #683b92c4
 def cut_middle(
@@ -160,6 +162,8 @@ class _Packer:
             finally: self.path.discard(id(o))
         if type(o).__module__.split('.')[0]=='numpy' and getattr(o,'shape',None)==() and not isinstance(o.item(), type(o)):
             return self(o.item(), depth+1)
+        if is_pil(o): o = Image.from_pil(o)
+        if isinstance(o, Part) and (w:=o.wire(self.blobs)) is not None: return {'$':o.tag, 'v':w}
         if isinstance(o, Opaque): return {'$':'opaque', 't':o.type_name, 'v':_pack_str(o.text, self.blobs)}
         return _opaque(o)
 
@@ -215,6 +219,7 @@ def _unpack(j, blobs, depth=0):
     if tag=='dict':
         ks = _hashable([_unpack(k, blobs, depth+1) for k,_ in v])
         return dict(zip(ks, (_unpack(o, blobs, depth+1) for _,o in v)))
+    if tag in Part.kinds: return Part.kinds[tag].from_wire(v, blobs)
     if tag in _back_lists: return _back_lists[tag](_unpack(v, blobs, depth+1))
     return _back[tag](v)
 
@@ -469,6 +474,7 @@ def describe(
     "Type and size of a value in a few words"
     t = type(o).__name__
     if o is None or isinstance(o, (bool,int,float)): return f'{t} {cut_middle(repr(o), 40, "")[0]}' if not isinstance(o, int) or o.bit_length()<200 else t
+    if isinstance(o, Part): return cut_middle(repr(o), 100, '')[0]
     shape = getattr(o, 'shape', None)
     if isinstance(shape, tuple) and shape: return f'{t}, {" x ".join(map(str, shape))}'
     if isinstance(o, type) or callable(o): return t

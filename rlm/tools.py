@@ -17,8 +17,10 @@ from .budget import BudgetSpent,Usage,Ledger
 from .schema import Form,FormError,brief
 from .events import SubStarted,SubReplied,Noted,LogError
 from .local import local_window
+from .parts import Part
+from .images import Image,ImageError,and_text,content_of,illustrate,image_doc
 from .lm import FATAL,LM,LMError,get_lm,submit,wait,est_tokens
-from .context import load_context,describe,looks_like_path,source_of
+from .context import load_context,describe,looks_like_path,place,source_of,walk
 from .shell import Shell,Result,cut_middle
 from .sandbox import make_shell
 from .mapping import Kept,filter_instruction,fitting,map_prompt,packs,read_answers,read_values,reduce_prompt
@@ -72,7 +74,7 @@ def _done(self:SubCalls, fut):
 # %% ../nbs/09_tools.ipynb #f0e49ef3
 def check_prompt(prompt, name='llm_query')->str:
     "`prompt` if it is a text that can be sent, else an error that the model can act on"
-    if not isinstance(prompt, str): raise TypeError(f'{name} takes a text, not {type(prompt).__name__}: put the question and the piece of context into one string')
+    if not isinstance(prompt, str): raise TypeError(f'{name} takes a text, not {getattr(prompt,"type_name",type(prompt).__name__)}: put the question and the piece of context into one string')
     if not prompt.strip(): raise ValueError(f'{name} was given an empty prompt: put the question and the piece of context into it')
     return prompt
 
@@ -139,7 +141,7 @@ def _count(self:SubCalls, n):
 @patch
 async def _sent(self:SubCalls, prompt, ledger, form):
     "The reply to a prompt, held to a schema where the provider can do that"
-    ask = functools.partial(self.lm.acomplete, [dict(role='user', content=prompt)], on_retry=self._retry)
+    ask = functools.partial(self.lm.acomplete, [dict(role='user', content=content_of(prompt))], on_retry=self._retry)
     fmt = form.response_format if form and self.lm.takes_schema() else None
     if fmt is None: return await ask(timeout=ledger.time_left())
     try: return await ask(timeout=ledger.time_left(), response_format=fmt)
@@ -171,15 +173,33 @@ def _failed(self:SubCalls, e:LMError, prompt:str)->str:
     w = self.lm.context_window()
     return f'the prompt of {len(prompt):,} characters is too long for the sub-model' + (f', which reads {w:,} tokens (about {w*4:,} characters) at most' if w else '') + ': send less at a time'
 
+# %% ../nbs/09_tools.ipynb #6761c330
+@patch
+def _illustrated(self:SubCalls, prompt, images):
+    "The prompt with its images, for a model that can see them"
+    if images is not None and not (isinstance(images, (list,tuple)) and not images) and self.lm.can_see() is False:
+        raise ValueError(f'{self.lm.model} cannot be shown images: ask about the text of the context, or say in FINAL that the images could not be read')
+    return illustrate(prompt, images)
+
+@patch
+def _all_illustrated(self:SubCalls, prompts, images)->list:
+    "The prompts with their images; in place of one that cannot be sent, why"
+    if not isinstance(images, (list,tuple)) or len(images)!=len(prompts): raise ValueError(f'images must be a list with a list of images for each of the {len(prompts)} prompts, such as [[context[0]], [context[1]]]')
+    def one(p, ims):
+        try: return self._illustrated(p, ims) if isinstance(p, str) else p
+        except ImageError as e: return e
+    return [one(*o) for o in zip(prompts, images)]
+
 # %% ../nbs/09_tools.ipynb #92a0f20d
 @patch
 def llm_query(self:SubCalls,
     prompt:str, # All that the sub-model is to know
-    schema=None # What the reply is to be: a type such as `list[int]`, a pydantic model, a dict of names and types, a JSON schema, or a list of choices; a text if not given
+    schema=None, # What the reply is to be: a type such as `list[int]`, a pydantic model, a dict of names and types, a JSON schema, or a list of choices; a text if not given
+    images=None # Images that it is shown: a list of those in the context, or made from them
 ): # The reply: a text, or such a value
-    "Ask another language model. It sees the prompt and nothing else; returns its reply"
+    "Ask another language model. It sees the prompt, and the images if there are any, and nothing else; returns its reply"
     form = self._form(schema)
-    prompt = _with_form(check_prompt(prompt), form)
+    prompt = _with_form(self._illustrated(check_prompt(prompt), images), form)
     return self._submit(self._query(prompt, *self._estimates([prompt]), form))
 
 @patch
@@ -192,7 +212,7 @@ def _estimates(self:SubCalls, prompts)->list:
     "What each prompt is expected to take"
     one = self.lm.estimate([dict(content='')])
     price = self.lm.per_token() if prompts else None
-    n = [one.prompt_tokens+est_tokens(p) for p in prompts]
+    n = [one.prompt_tokens+est_tokens(p)+getattr(p,'image_tokens',0) for p in prompts]
     return [Usage(1, o, one.completion_tokens, cost=price and o*price[0]+one.completion_tokens*price[1]) for o in n]
 
 # %% ../nbs/09_tools.ipynb #14c43662
@@ -211,7 +231,7 @@ def _is_json(o):
     try: return json.loads(json.dumps(o))==o
     except (TypeError,ValueError,RecursionError): return False
 
-def _with_form(prompt, form): return f'{prompt}\n\n{form.for_sub()}'.strip() if form and prompt else prompt
+def _with_form(prompt, form): return and_text(prompt, f'\n\n{form.for_sub()}'.rstrip()) if form and prompt else prompt
 
 @patch
 async def _value(self:SubCalls, prompt, est, ledger, form=None):
@@ -219,7 +239,7 @@ async def _value(self:SubCalls, prompt, est, ledger, form=None):
     said = await self._ask(prompt, est, ledger, form)
     if form is None: return said
     try: return await asyncio.to_thread(form.read, said)
-    except FormError as e: prompt = f'{prompt}\n\nYou replied:\n{brief(said, 1500)}\n\nThat cannot be used: {e}. Reply again, in the form that was asked for.'
+    except FormError as e: prompt = and_text(prompt, f'\n\nYou replied:\n{brief(said, 1500)}\n\nThat cannot be used: {e}. Reply again, in the form that was asked for.')
     said = await self._ask(prompt, ledger.reserve(*self._estimates([prompt])), ledger, form)
     try: return await asyncio.to_thread(form.read, said)
     except FormError as e: raise RuntimeError(f'the sub-model was asked twice and gave no such value: {e}. It said: {brief(said, 200)}. Ask for something simpler, make room in the schema for what is missing, or ask without schema') from None
@@ -231,16 +251,19 @@ _UNASKED = f'{FAILED}: not asked, the budget is spent]'
 @patch
 def _bad_prompt(self:SubCalls, p)->str|None:
     "Why a place of a batch cannot be asked at all"
+    if isinstance(p, ImageError): return f'{FAILED}: {p}]'
     try: check_prompt(p, 'llm_query_batched')
     except (TypeError,ValueError) as e: return f'{FAILED}: {e}]'
 
 @patch
 def llm_query_batched(self:SubCalls,
     prompts:list, # Of texts, each all that the sub-model is to know
-    schema=None # What each reply is to be, as for `llm_query`
+    schema=None, # What each reply is to be, as for `llm_query`
+    images:list|None=None # For each prompt a list of images that are shown with it, or None
 )->list:
     "Ask another language model many prompts side by side; returns the replies in the order of the prompts"
     if not isinstance(prompts, (list,tuple)): raise TypeError(f'llm_query_batched takes a list of texts, not {type(prompts).__name__}')
+    if images is not None: prompts = self._all_illustrated(prompts, images)
     form,res = self._form(schema),[self._bad_prompt(p) for p in prompts]
     todo = [(i,_with_form(p, form)) for i,(p,r) in enumerate(zip(prompts,res)) if r is None]
     return self._submit(self._batch(res, todo, self._estimates([p for _,p in todo]), form))
@@ -423,9 +446,9 @@ def rlm_query(self:SubCalls,
 )->str:
     "Ask a question about a piece of context, and have it answered by a run with a shell of its own"
     check_prompt(query, 'rlm_query')
-    if not isinstance(context, (str,list,tuple,dict)) or not len(context): raise TypeError(f'rlm_query takes a question and a piece of context, not {cut_middle(repr(context), 60, "")[0]}: rlm_query("what to find out", context[a:b])')
+    if not isinstance(context, Image) and (not isinstance(context, (str,list,tuple,dict)) or not len(context)): raise TypeError(f'rlm_query takes a question and a piece of context, not {cut_middle(repr(context), 60, "")[0]}: rlm_query("what to find out", context[a:b])')
     if self.children: return self._submit(self.children.ask(query, context))
-    return self.llm_query(f'{as_text(context)}\n\n---\n\nAnswer from the text above: {query}')
+    return self.llm_query(f'{as_text(context)}\n\n---\n\nAnswer from the text above: {query}', [o for _,o in walk(context) if isinstance(o, Image)])
 
 @patch
 def rlm_query_batched(self:SubCalls,
@@ -487,9 +510,18 @@ def _holds_all(o, ctx)->bool:
     "Whether `o` is the context, or a text with all of it inside"
     return o==ctx or (isinstance(o,str) and isinstance(ctx,str) and len(o)>=len(ctx)>0 and ctx in o)
 
+def _watch(parts):
+    "A function that says what is wrong with the files that are still read from; `None` if nothing"
+    files = [o for _,o in parts if hasattr(o,'check')]
+    def changed():
+        try: [o.check() for o in files]
+        except ValueError as e: return e
+    return changed
+
 def _furnish(sh, ctx, lm, search, max_depth=1):
     "Put what a run needs into a new shell"
-    sh.holds,sh.ctx = lambda o: _holds_all(o, ctx),ctx
+    parts = [(p,o) for p,o in walk(ctx) if isinstance(o, Part)]
+    sh.holds,sh.ctx,sh.changed = (lambda o: _holds_all(o, ctx)),ctx,_watch(parts)
     sh.sub,sh.extras,sh.max_depth,sh.about = SubCalls(lm),{},max_depth,lambda sample=160: describe(ctx, sample)
     sh.length = len(ctx) if isinstance(ctx,str) else None
     sh.stage('context', ctx)
@@ -497,6 +529,7 @@ def _furnish(sh, ctx, lm, search, max_depth=1):
     for f in (sub.SHOW_BUDGET, *((sub.llm_query, sub.llm_query_batched, sub.llm_map, sub.llm_reduce, sub.rlm_query, sub.rlm_query_batched) if max_depth else ())): sh.bind(f.__name__, f)
     if max_depth: sh.bind('llm_filter', sub.llm_filter, result=Kept)
     if max_depth>1: sh.extras.update(CHILD_DOC)
+    if max_depth and (ims:=[p for p,o in parts if isinstance(o, Image)]): sh.extras.update(image_doc(place(ims[0])))
     if search: add_search(sh, ctx)
     sh.launch()
     return sh
@@ -505,14 +538,19 @@ def _furnish(sh, ctx, lm, search, max_depth=1):
 def add_search(sh:Shell, ctx):
     "Put `search(query, k=3)` into a shell"
     from rlm.search import Index,Hits
-    lock,index = threading.Lock(),[]
+    lock,index,big = threading.Lock(),[],any(hasattr(o,'chunks') for _,o in walk(ctx))
     def search(query:str, k:int=3):
         "The k passages of the context that match the words of the query best"
+        if big: return _scan(ctx, query, k)
         with lock:
             if not index: index.append(Index(ctx))
         return index[0].search(query, k).plain()
     sh.bind('search', search, result=Hits)
-    sh.extras.update(SEARCH_DOC)
+    sh.extras.update({k:v+'; each search is a pass over the whole file' for k,v in SEARCH_DOC.items()} if big else SEARCH_DOC)
+
+def _scan(ctx, query, k):
+    from rlm.scan import scan
+    return scan(ctx, query, k).plain()
 
 # %% ../nbs/09_tools.ipynb #4b644e13
 def show_result(res:Result, max_output:int=5000)->str:
