@@ -146,10 +146,10 @@ def test_the_server_gets_parts(direct):
     with FakeServer(lambda req: Reply(f'{len(req.messages[-1]["content"])} parts')) as s:
         sub = SubCalls(LM('openai/fake', base_url=s.url, direct=direct, prices=(1,1)))
         assert (sub.lm._way(sub.lm._target(), [dict(role='user', content=content_of(illustrate('?', data)))], {}) is not None)==direct
-        assert sub.llm_query('What is it?', [Image(data), data]).result(60)=='3 parts'
+        assert sub.llm_query('What is it?', images=[Image(data), data]).result(60)=='3 parts'
         a,b,t = s.requests[0].messages[-1]['content']
         assert a==b and a['type']=='image_url' and base64.b64decode(a['image_url']['url'].removeprefix('data:image/png;base64,'))==data and t==dict(type='text', text='What is it?')
-        assert sub.llm_query_batched(['a','b','c'], [[data], None, []]).result(60)==['2 parts','1 parts','1 parts']
+        assert sub.llm_query_batched(['a','b','c'], images=[[data], None, []]).result(60)==['2 parts','1 parts','1 parts']
 
 def test_who_can_see():
     assert LM('openai/gpt-4o').can_see() is True and LM('openai/gpt-3.5-turbo').can_see() is False and LM('local').can_see() is False
@@ -158,27 +158,27 @@ def test_who_can_see():
 
 def test_a_model_that_cannot_see_is_not_asked():
     sub = SubCalls(ScriptedLM(['x'], vision=False))
-    for f in (lambda: sub.llm_query('?', [made('PNG')]), lambda: sub.llm_query_batched(['?'], [[made('PNG')]])):
+    for f in (lambda: sub.llm_query('?', images=[made('PNG')]), lambda: sub.llm_query_batched(['?'], images=[[made('PNG')]])):
         with pytest.raises(ValueError, match='scripted cannot be shown images'): f()
-    assert not sub.lm.asked and sub.llm_query('?', []).result(9)=='x'
+    assert not sub.lm.asked and sub.llm_query('?', images=[]).result(9)=='x'
 
 def test_a_batch_with_one_that_is_none():
     sub = SubCalls(ScriptedLM(lambda m: 'ok'))
-    res = sub.llm_query_batched(['a','b',5], [[made('PNG')], [b'<svg/>'], None]).result(9)
+    res = sub.llm_query_batched(['a','b',5], images=[[made('PNG')], [b'<svg/>'], None]).result(9)
     assert res[0]=='ok' and res[1].startswith('[llm_query failed: images= takes images') and 'takes a text, not int' in res[2]
     for bad in ([[made('PNG')]], 'x', 5):
-        with pytest.raises(ValueError, match='for each of the 2 prompts'): sub.llm_query_batched(['a','b'], bad)
+        with pytest.raises(ValueError, match='for each of the 2 prompts'): sub.llm_query_batched(['a','b'], images=bad)
 
 def test_the_ledger_counts_them():
     from rlm.budget import Budget,BudgetSpent,Ledger
     sub = SubCalls(ScriptedLM(lambda m: 'ok', max_tokens=10), Ledger(Budget(max_tokens=1000)))
     assert sub.llm_query('?').result(9)=='ok'
-    with pytest.raises(BudgetSpent): sub.llm_query('?', [made('PNG', 1500, 1500)]).result(9)
+    with pytest.raises(BudgetSpent): sub.llm_query('?', images=[made('PNG', 1500, 1500)]).result(9)
 
 def test_cache(tmp_path):
     lm = ScriptedLM(iter(['one','two']), cache=tmp_path/'c.db')
     sub = SubCalls(lm)
-    ask = lambda colour: sub.llm_query('?', [made('PNG', colour=colour)]).result(9)
+    ask = lambda colour: sub.llm_query('?', images=[made('PNG', colour=colour)]).result(9)
     assert [ask((1,1,1)), ask((1,1,1)), ask((2,2,2)), ask((1,1,1))]==['one','one','two','one'] and len(lm.asked)==2
 
 # In the shell
@@ -278,6 +278,17 @@ def test_resumed_by_digest(tmp_path):
     fresh = ScriptedLM([])
     b = RLM.resume(tmp_path/'r.jsonl', model=ScriptedLM(['FINAL_VAR("a")']), sub_model=fresh)
     assert b.answer==['png 30x20 + ?','png 31x20 + ?'] and not fresh.asked
+
+def test_a_checked_value_from_an_image():
+    "The images go along with the words on the form, and with the second try"
+    asked,said = [],iter(['three', '3', '4'])
+    def sub(m):
+        asked.append(m[-1]['content'])
+        return next(said)
+    root = ScriptedLM([block("n = llm_query('How many boats?', schema=int, images=[context])\nm = llm_query_batched(['And now?'], schema=int, images=[[context]])\nprint(n, m)"), 'FINAL([n, *m])'])
+    a = RLM(root, ScriptedLM(sub))('How many?', made('PNG', 300, 200))
+    assert a.answer==[3,4] and a.usage.by['sub'].calls==3
+    assert all(m[0]['type']=='image_url' and m[1]['text'].startswith(('How many boats?','And now?')) for m in asked) and 'You replied:\nthree' in asked[1][1]['text']
 
 def test_nothing_is_said_of_images_where_there_are_none():
     root = ScriptedLM([block('print(context)'), 'FINAL(x)'])
