@@ -448,7 +448,7 @@ def rlm_query(self:SubCalls,
     check_prompt(query, 'rlm_query')
     if not isinstance(context, Image) and (not isinstance(context, (str,list,tuple,dict)) or not len(context)): raise TypeError(f'rlm_query takes a question and a piece of context, not {cut_middle(repr(context), 60, "")[0]}: rlm_query("what to find out", context[a:b])')
     if self.children: return self._submit(self.children.ask(query, context))
-    return self.llm_query(f'{as_text(context)}\n\n---\n\nAnswer from the text above: {query}', [o for _,o in walk(context) if isinstance(o, Image)])
+    return self.llm_query(f'{as_text(context)}\n\n---\n\nAnswer from the text above: {query}', images=[o for _,o in walk(context) if isinstance(o, Image)])
 
 @patch
 def rlm_query_batched(self:SubCalls,
