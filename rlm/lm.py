@@ -305,6 +305,7 @@ def _kind(e:Exception)->str:
     status,low,chain = getattr(e,'status_code',None),str(e).lower(),_chain(e)
     if _no_money.search(low) or any(getattr(o,'code',None)=='insufficient_quota' for o in chain): return 'quota'
     if 'provider not provided' in low: return 'model'
+    if 'before a finish_reason' in low: return 'connection'  # a stream that was dropped, as newer litellm says it
     if 'no module named' in low: return 'other'  # a provider whose own package is not installed
     if status!=429 and _no_key.search(low): return 'auth'
     kind = _by_status.get(status) or _by_name.get(type(e).__name__) or ('server' if (status or 0)>=500 else 'rate_limit' if status==429 else 'bad_request' if status else 'other')
@@ -316,7 +317,7 @@ _prefix = re.compile(r'^((litellm\.)?(\w*(Error|Exception|Timeout)|Timeout Error
 
 def _message(e:Exception, kind:str)->str:
     "What the exception says, in one line"
-    msg = _prefix.sub('', str(e)).strip().split('\n')[0]
+    msg = _prefix.sub('', str(e)).strip().split('\n')[0].split(' Original exception:')[0]
     if kind=='connection':
         msg = next((str(o) for o in reversed(_chain(e)) if isinstance(o,OSError) and str(o)), msg)
         host = next((o.host for o in _chain(e) if isinstance(getattr(o,'host',None),str)), '')
