@@ -305,7 +305,7 @@ def as_text(o)->str:
 def _map_items(items, name='llm_map')->list:
     if isinstance(items, str) or not hasattr(items, '__iter__'): raise TypeError(f'{name} takes a list of items, not {type(items).__name__}: {name}(lines, "What to say of each line")')
     texts = [o if isinstance(o,str) else as_text(o) for o in items]
-    if len(texts)>3 and all(len(o)<2 for o in texts): raise ValueError(f'the items are single characters, such as {texts[0]!r}: row[-1] of a row that is a text is its last character. Split the rows first, or give whole rows')
+    if len(texts)>3 and all(len(o)<2 for o in texts) and not all(o.isalnum() for o in texts): raise ValueError(f'the items are single characters, such as {texts[0]!r}: row[-1] of a row that is a text is its last character. Split the rows first, or give whole rows')
     return texts
 
 def _map_choices(choices, form=None)->list|None:
