@@ -148,7 +148,7 @@ def _finish(self:RLM, run)->Answer:
 @patch
 def __call__(self:RLM,
     question:str, # What to find out
-    context # Text, a `Path`, bytes, or a list or dict of text
+    context # Text, a `Path`, `Files`, bytes, a table, or a list or dict of these: see `load_context`
 )->Answer:
     "Answer a question about a context"
     return self._finish(self.run(question, context))

@@ -17,6 +17,7 @@ from dataclasses import dataclass,field
 from decimal import Decimal
 from fractions import Fraction
 from fastcore.basics import patch,store_attr
+from .dataframes import is_table,own_copy
 
 # %% ../nbs/05_shell.ipynb #683b92c4
 def cut_middle(
@@ -679,8 +680,12 @@ def timed_out(res, secs, kept='The variables assigned so far are kept.'):
 def listed(
     args:tuple # Arguments as the model's code gave them
 ):
-    "Arguments with their generators turned into lists: what cannot be sent as it is can still be sent"
-    return [list(a) if isinstance(a, Iterator) and not isinstance(a, io.IOBase) else a for a in args]
+    "Arguments with generators, columns of tables and arrays turned into lists: what cannot be sent as it is can still be sent"
+    return [list(a) if isinstance(a, Iterator) and not isinstance(a, io.IOBase) else (getattr(a,'to_list',None) or a.tolist)() if _is_column(a) else a for a in args]
+
+def _is_column(a)->bool:
+    "Whether `a` is a column of a table, or an array"
+    return type(a).__module__.split('.')[0] in ('pandas','numpy','polars') and (hasattr(a,'tolist') or hasattr(a,'to_list')) and getattr(a,'ndim',1)>0 and not hasattr(a,'columns')
 
 def same_error(
     name:str, # The class of the host's exception
@@ -884,4 +889,4 @@ def _copied(o):
     "Containers anew, so that the model's code cannot change the caller's; strings as they are"
     if type(o) is list: return [_copied(v) for v in o]
     if type(o) is dict: return {k:_copied(v) for k,v in o.items()}
-    return o
+    return own_copy(o) if is_table(o) else o

@@ -16,6 +16,8 @@ from .presets import is_small
 from .budget import Usage,Ledger
 from .events import SubStarted,SubReplied,Noted,LogError
 from .lm import FATAL,LM,LMError,get_lm,submit,wait,est_tokens
+from .dataframes import has_table
+from .files import is_url,plain
 from .context import load_context,describe,looks_like_path,source_of
 from .shell import Shell,Result,cut_middle
 from .sandbox import make_shell
@@ -310,7 +312,7 @@ def has_search()->bool:
     return importlib.util.find_spec('bm25s') is not None
 
 def prep_shell(
-    context, # Text, a `Path`, bytes, or a list or dict of text: see `load_context`
+    context, # Text, a `Path`, `Files`, bytes, a table, or a list or dict of these: see `load_context`
     model:'str|LM|None'=None, # The model that `llm_query` asks
     base_url:str|None=None, # Its server, if it speaks OpenAI's protocol at an address of its own
     search:bool|None=None, # Put `search` into the shell; by default for small models
@@ -323,6 +325,7 @@ def prep_shell(
     "A shell with `context`, `llm_query` and the rest in it"
     if not isinstance(max_depth,int) or isinstance(max_depth,bool) or max_depth<0: raise ValueError(f'max_depth must be a whole number from 0, not {max_depth!r}')
     ctx = load_context(context, encoding=encoding)
+    if is_url(context): warnings.warn(f"the context is the text {context!r}, which is also an address. To fetch it, pass Files({context!r}, urls=True)", stacklevel=3)
     if looks_like_path(context): warnings.warn(f"the context is the text {context!r}, which is also the name of a file. To read the file, pass Path({context!r})", stacklevel=3)
     lm = get_lm(model, base_url=base_url, **kw)
     if search and not has_search(): raise ImportError('search needs the package bm25s: pip install "rlm[search]"')
@@ -335,13 +338,13 @@ def prep_shell(
 
 def _holds_all(o, ctx)->bool:
     "Whether `o` is the context, or a text with all of it inside"
-    return o==ctx or (isinstance(o,str) and isinstance(ctx,str) and len(o)>=len(ctx)>0 and ctx in o)
+    return (not has_table(ctx) and o==ctx) or (isinstance(o,str) and isinstance(ctx,str) and len(o)>=len(ctx)>0 and ctx in o)
 
 def _furnish(sh, ctx, lm, search, max_depth=1):
     "Put what a run needs into a new shell"
     sh.holds = lambda o: _holds_all(o, ctx)
     sh.sub,sh.extras,sh.max_depth,sh.about = SubCalls(lm),{},max_depth,lambda sample=160: describe(ctx, sample)
-    sh.stage('context', ctx)
+    sh.stage('context', plain(ctx))
     sub = sh.sub
     for f in (sub.SHOW_BUDGET, *((sub.llm_query, sub.llm_query_batched, sub.llm_map, sub.rlm_query, sub.rlm_query_batched) if max_depth else ())): sh.bind(f.__name__, f)
     if max_depth>1: sh.extras.update(CHILD_DOC)
