@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['FileText', 'FileMap', 'plain', 'document', 'read_value', 'Files', 'glob_match', 'is_url', 'fetch', 'from_record']
 
-# %% ../nbs/03e_files.ipynb #44dc1060
+# %% ../nbs/03e_files.ipynb #042de407
 import codecs,contextlib,io,ipaddress,json,logging,os,re,socket,ssl,stat,sys,time,warnings,zipfile,zlib
 from collections import Counter
 from fnmatch import fnmatch
@@ -16,7 +16,7 @@ from fastcore.basics import patch,store_attr
 from .reading import ContextError,decode,_boms,_codec,_cut,_unreadable
 from .dataframes import as_table,need,read_arrow,read_csv,read_parquet,read_workbook,table_text
 
-# %% ../nbs/03e_files.ipynb #aa976c21
+# %% ../nbs/03e_files.ipynb #78ae34d3
 class FileText(str):
     "The text of a file, and what is to be said about it"
     note = ''
@@ -32,15 +32,15 @@ class FileMap(dict):
         super().__init__(*args, **kw)
         self.what,self.unread,self.left = '',[],Counter()
 
-# %% ../nbs/03e_files.ipynb #4363437f
+# %% ../nbs/03e_files.ipynb #8da0ed25
 def plain(o):
     "A context as it is staged"
     if isinstance(o,FileText): return str(o)
     return {k:plain(v) for k,v in o.items()} if isinstance(o,FileMap) or (isinstance(o,dict) and any(isinstance(v,(FileMap,FileText)) for v in o.values())) else o
 
-# %% ../nbs/03e_files.ipynb #3744e679
+# %% ../nbs/03e_files.ipynb #9c13fa8d
 _converters = {'.pdf':'Pdf', '.docx':'Docx', '.pptx':'Pptx', '.epub':'Epub', '.xlsx':'Xlsx', '.html':'Html', '.htm':'Html', '.xhtml':'Html'}
-_noisy = 'pdfminer','pdfplumber','mammoth','openpyxl','pptx','markitdown'
+_noisy = 'pdfminer','pdfplumber','mammoth','openpyxl','pptx','markitdown','bs4'
 
 @contextlib.contextmanager
 def _quietly():
@@ -61,7 +61,7 @@ def _converter(name, suffix):
     except ImportError as e: raise ContextError(f'{name}: to read {suffix} files takes markitdown ({e.name} is not installed): pip install "rlm[files]"') from None
     return getattr(converters, _converters[suffix]+'Converter')()
 
-# %% ../nbs/03e_files.ipynb #a88ee31e
+# %% ../nbs/03e_files.ipynb #3f2c62d1
 def document(
     data:bytes, # What the file held
     name:str, # What to call it
@@ -87,7 +87,7 @@ def _is_utf8(data):
     try: return data.decode() is not None
     except UnicodeDecodeError: return False
 
-# %% ../nbs/03e_files.ipynb #c31ec63c
+# %% ../nbs/03e_files.ipynb #cde00361
 _ole = bytes.fromhex('d0cf11e0a1b11ae1')
 
 def _check_office(data, name, suffix, most):
@@ -115,10 +115,10 @@ def _tidy(text, name, suffix):
     note = f'It is the text of {name}, as Markdown'
     if suffix=='.pdf' and len(pages)>1:
         blank = sum(not o.strip() for o in pages)
-        note += f", of {len(pages):,} pages; '\\x0c' stands between two"+(f'; {blank:,} of them have no text (pictures, perhaps)' if blank else '')
+        note += f", of {len(pages):,} pages; '\\x0c' stands between two"+(f'; {blank:,} without text (pictures, perhaps)' if blank else '')
     return _noted(text, note+'.')
 
-# %% ../nbs/03e_files.ipynb #8ee81f1b
+# %% ../nbs/03e_files.ipynb #cf813553
 def _json_value(text, name, deepest=45):
     "Lists and dictionaries, or the text and why not"
     try: o = json.loads(text.removeprefix('\ufeff'))
@@ -147,7 +147,7 @@ def _jsonl_value(text, name):
     if isinstance(res,str): return _noted(text, f'It is given as text, since it is not one JSON value a line: {res}.')
     return res if _depth(res)<=45 else _noted(text, 'It is given as text, since it is nested deeper than 45 levels.')
 
-# %% ../nbs/03e_files.ipynb #3d6bbf70
+# %% ../nbs/03e_files.ipynb #b1821dfe
 def _csv_value(text, name):
     try: df = as_table(read_csv(text, '\t' if name.lower().endswith('.tsv') else None))
     except ContextError as e: return _noted(text, f'It is given as text: {e}.')
@@ -165,7 +165,7 @@ def _table_value(read, data, name, most):
     except ContextError as e: raise ContextError(f'{name}: {e}') from None
     except Exception as e: raise ContextError(f'{name} cannot be read as a table: {type(e).__name__}: {_cut(" ".join(str(e).split()),200)}. It may be damaged') from None
 
-# %% ../nbs/03e_files.ipynb #0ee7dbe2
+# %% ../nbs/03e_files.ipynb #b8a66407
 _tables = {'.parquet':read_parquet, '.feather':read_arrow, '.arrow':read_arrow, '.xlsx':read_workbook}
 _data = {'.json':_json_value, '.jsonl':_jsonl_value, '.ndjson':_jsonl_value, '.csv':_csv_value, '.tsv':_csv_value, '.tab':_csv_value}
 _old = {'.doc':'.docx', '.xls':'.xlsx', '.ppt':'.pptx'}
@@ -189,7 +189,7 @@ def read_value(
     if _converters.get(suffix)=='Html': return _html_value(text, name, data)
     return _data[suffix](text, name) if suffix in _data else text
 
-# %% ../nbs/03e_files.ipynb #49148d8a
+# %% ../nbs/03e_files.ipynb #87e86ab2
 _skip_dirs = {'.git','.hg','.svn','.bzr','CVS','node_modules','__pycache__','.venv','.tox','.nox','.mypy_cache','.pytest_cache','.ruff_cache','.hypothesis','.ipynb_checkpoints','.eggs','.cache','.idea','.gradle','.terraform','__MACOSX'}
 _skip_files = {'.DS_Store','Thumbs.db','desktop.ini'}
 _secrets = ['.env','.env.*','.netrc','.pgpass','.npmrc','.pypirc','.htpasswd','id_rsa*','id_dsa*','id_ecdsa*','id_ed25519*','*.pem','*.key','*.p12','*.pfx','*.kdbx','*.keystore','credentials.json','credentials']
@@ -204,7 +204,7 @@ def _no_read(name):
     if _is_secret(name): return 'may hold secrets'
     return 'binary' if PurePosixPath(name).suffix.lower() in _binary else ''
 
-# %% ../nbs/03e_files.ipynb #10235d8e
+# %% ../nbs/03e_files.ipynb #1d42f2f3
 class _Ignore:
     "What the `.gitignore` files say, of a folder and of those above it that belong to the same repository"
     def __init__(self, root):
@@ -233,7 +233,7 @@ class _Ignore:
             if not rel.startswith('..') and (r:=spec.check_file(rel+'/'*is_dir).include) is not None: return r
         return False
 
-# %% ../nbs/03e_files.ipynb #baaab6c0
+# %% ../nbs/03e_files.ipynb #b374bd2e
 class Files:
     "Files, folders, globs, zip archives and addresses, to be read as one context"
     def __init__(self,
@@ -253,7 +253,7 @@ class Files:
         if many:=[o for o in ('max_files','max_bytes') if isinstance(v:=getattr(self,o),bool) or not isinstance(v,int) or v<1]: raise ContextError(f'{many[0]} must be a whole number above 0, not {getattr(self,many[0])!r}')
     def __repr__(self): return f'Files({", ".join(map(repr, self.what))})'
 
-# %% ../nbs/03e_files.ipynb #7aa4d751
+# %% ../nbs/03e_files.ipynb #51864616
 @patch
 def _walk(self:Files, root:Path, out:FileMap, match=None):
     "Each `(relative name, path)` of a file that may be read; the others are noted in `out`"
@@ -300,7 +300,7 @@ def _count_scan(self:Files, root):
     self.scanned += 1
     if self.scanned>30*self.max_files: raise ContextError(f'{root} holds more than {30*self.max_files:,} names, too many to go through. Name a part of it, or allow more: Files(..., max_files={4*self.max_files})')
 
-# %% ../nbs/03e_files.ipynb #57dc4521
+# %% ../nbs/03e_files.ipynb #cc576603
 @patch
 def _bytes(self:Files, path:Path, root)->bytes:
     "What a file of a folder holds"
@@ -335,7 +335,7 @@ def _short_why(msg, data, encoding, name):
     if 'rlm[' in msg: return 'needs '+re.search(r'pip install "[^"]*"', msg)[0]
     return _cut(msg.removeprefix(name).lstrip(': '), 120)
 
-# %% ../nbs/03e_files.ipynb #9635618a
+# %% ../nbs/03e_files.ipynb #66e5d3d7
 def _is_glob(s)->bool: return any(c in s for c in '*?[')
 
 def _glob_split(s)->tuple: # The folder before the first wildcard, and the pattern
@@ -351,7 +351,7 @@ def glob_match(pattern:str):
         rx += {'**/':'(?:.*/)?', '**':'.*', '*':'[^/]*', '?':'[^/]'}.get(o) or ('['+o[1:].replace('!','^',1) if o[1:2]=='!' else o if o[0]=='[' and len(o)>1 else re.escape(o))
     return re.compile(rx, re.S).fullmatch
 
-# %% ../nbs/03e_files.ipynb #824c83ea
+# %% ../nbs/03e_files.ipynb #1cf83629
 @patch
 def _folder(self:Files, path:Path, what, match=None)->FileMap:
     "The files below a folder"
@@ -367,7 +367,7 @@ def _some(self:Files, out, what):
     seen = f': {len(out.unread):,} could not be read, such as {out.unread[0][0]} ({out.unread[0][1]})' if out.unread else f': {sum(out.left.values()):,} are {", ".join(out.left)}' if out.left else ''
     raise ContextError(f'{what} holds no file that can be read{seen}. Name another folder, or files')
 
-# %% ../nbs/03e_files.ipynb #8debd425
+# %% ../nbs/03e_files.ipynb #ff75fc2d
 @patch
 def _zip(self:Files, src, what)->FileMap: # `src`: a path, or an open file
     "The files in a zip archive"
@@ -402,7 +402,7 @@ def _member(self:Files, z, o, what)->bytes:
     if len(data)>o.file_size: raise OSError('larger than the archive says')
     return data
 
-# %% ../nbs/03e_files.ipynb #432e83f3
+# %% ../nbs/03e_files.ipynb #2671e6ff
 def is_url(s)->bool: return isinstance(s,str) and re.match(r'https?://[^\s/]', s, re.I) is not None
 
 def _checked_address(url, host, port, private)->tuple:
@@ -412,6 +412,7 @@ def _checked_address(url, host, port, private)->tuple:
     for *_,a in found:
         ip = ipaddress.ip_address(a[0].split('%')[0])
         ip = getattr(ip,'ipv4_mapped',None) or ip
+        if os.environ.get('RLM_OFFLINE') and not ip.is_loopback: raise ContextError(f'{url} is not fetched: RLM_OFFLINE is set')
         if not private and (not ip.is_global or ip.is_multicast): raise ContextError(f'{url}: {host} is {ip}, on this machine or in its network, and that is not fetched unless you say so: Files(..., private=True)')
     return found[0][0],found[0][4]
 
@@ -432,7 +433,7 @@ def _connect(url, private, end):
     conn.sock = sock
     return conn,quote(u.path or '/', safe="/%:@!$&'()*+,;=~")+(f'?{quote(u.query, safe="%/?:@!$&()*+,;=~")}' if u.query else '')
 
-# %% ../nbs/03e_files.ipynb #5c8b9b69
+# %% ../nbs/03e_files.ipynb #0265ba56
 def fetch(
     url:str, # http or https
     private:bool=False, # May it be on this machine or in its network?
@@ -470,7 +471,7 @@ def _some_bytes(r, sock, url, end):
     if sock and sock.fileno()>=0: sock.settimeout(max(left, .1))
     return r.read1(1<<16)
 
-# %% ../nbs/03e_files.ipynb #1eb112f6
+# %% ../nbs/03e_files.ipynb #393021c0
 _types = {'text/html':'.html', 'application/xhtml+xml':'.html', 'application/pdf':'.pdf', 'application/json':'.json', 'text/csv':'.csv', 'text/tab-separated-values':'.tsv', 'application/x-ndjson':'.jsonl', 'application/zip':'.zip',
           'application/vnd.openxmlformats-officedocument.wordprocessingml.document':'.docx', 'application/vnd.openxmlformats-officedocument.spreadsheetml.sheet':'.xlsx',
           'application/vnd.openxmlformats-officedocument.presentationml.presentation':'.pptx', 'application/vnd.apache.parquet':'.parquet'}
@@ -488,7 +489,7 @@ def _url(self:Files, url):
     if isinstance(res,FileText): res = _noted(res, res.note.replace('page'+suffix, url))
     return res
 
-# %% ../nbs/03e_files.ipynb #71c1a882
+# %% ../nbs/03e_files.ipynb #8eb92bf7
 @patch
 def _one(self:Files, what:str):
     "What one path, glob or address stands for"
@@ -520,7 +521,7 @@ def _glob(self:Files, what):
     if not root.is_dir(): raise ContextError(f'{what}: there is no folder {root}')
     return self._folder(root, what, glob_match(pattern))
 
-# %% ../nbs/03e_files.ipynb #4c78331f
+# %% ../nbs/03e_files.ipynb #45bf0555
 @patch
 def load(self:Files):
     "What they hold: text, lists and dictionaries, a table; or a `FileMap`, if they are several"
@@ -547,7 +548,7 @@ def take(self:FileMap, name, value, flat=False):
     self.unread += [(full(k), why) for k,why in value.unread]
     self.left.update(value.left)
 
-# %% ../nbs/03e_files.ipynb #6d97cf73
+# %% ../nbs/03e_files.ipynb #7feac855
 _defaults = dict(urls=False, private=False, data=None, gitignore=True, max_files=10_000, max_bytes=500_000_000, encoding='utf-8', errors='strict')
 
 @patch
