@@ -681,7 +681,7 @@ def listed(
     args:tuple # Arguments as the model's code gave them
 ):
     "Arguments with generators, columns of tables and arrays turned into lists: what cannot be sent as it is can still be sent"
-    return [list(a) if isinstance(a, Iterator) and not isinstance(a, io.IOBase) else (getattr(a,'to_list',None) or a.tolist)() if _is_column(a) else a for a in args]
+    return [list(a) if isinstance(a, Iterator) and not isinstance(a, io.IOBase) else (getattr(a,'tolist',None) or a.to_list)() if _is_column(a) else a for a in args]
 
 def _is_column(a)->bool:
     "Whether `a` is a column of a table, or an array"
