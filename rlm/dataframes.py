@@ -7,11 +7,11 @@ __all__ = ['is_table', 'has_table', 'need', 'as_table', 'to_arrow', 'from_arrow'
            'table_text', 'table_chars', 'rows_text', 'row_texts', 'table_mark', 'describe_columns', 'describe_table',
            'read_csv', 'read_parquet', 'read_arrow', 'read_workbook']
 
-# %% ../nbs/03d_dataframes.ipynb #1ebadbcb
+# %% ../nbs/03d_dataframes.ipynb #29462122
 import csv,datetime as dt,hashlib,io,re,sys,warnings
 from .reading import ContextError,_cut
 
-# %% ../nbs/03d_dataframes.ipynb #911978d3
+# %% ../nbs/03d_dataframes.ipynb #875d06d0
 def _frames()->tuple: # The `DataFrame` classes of the packages that are imported
     "What counts as a table now"
     return tuple(c for m in ('pandas','polars') if (c:=getattr(sys.modules.get(m), 'DataFrame', None)))
@@ -28,14 +28,14 @@ def has_table(o)->bool:
 
 def _polars(df)->bool: return type(df).__module__.split('.')[0]=='polars'
 
-# %% ../nbs/03d_dataframes.ipynb #b4abfa0e
+# %% ../nbs/03d_dataframes.ipynb #0550282f
 def need(*packages):
     "Import packages that read or carry tables, or say what to install"
     from importlib import import_module
     try: return [import_module(o) for o in packages]
     except ImportError as e: raise ContextError(f'tables need {" and ".join(packages)}, and {e.name} is not installed: pip install "rlm[tables]"') from None
 
-# %% ../nbs/03d_dataframes.ipynb #a3f6ba23
+# %% ../nbs/03d_dataframes.ipynb #883e702e
 def _label(o):
     "The name of a column as something that can cross"
     if isinstance(o,tuple): return tuple(map(_label, o))
@@ -43,7 +43,7 @@ def _label(o):
     if hasattr(o,'to_pydatetime') and o==o: o = o.to_pydatetime()
     return o if isinstance(o,(str,int,float,bool,type(None),dt.date)) else str(o)
 
-# %% ../nbs/03d_dataframes.ipynb #5931e30c
+# %% ../nbs/03d_dataframes.ipynb #93488816
 def as_table(
     o # Whatever a user passed
 ): # A `DataFrame` if it is one or can be made one, else `o`
@@ -68,7 +68,7 @@ def _plain_pandas(df):
     res.attrs = dict(as_text=[_label(df.columns[i]) for i in odd]) if odd else dict(as_text=old) if old else {}
     return res
 
-# %% ../nbs/03d_dataframes.ipynb #250298c2
+# %% ../nbs/03d_dataframes.ipynb #915acf31
 def _simple(t)->bool: return getattr(t,'kind','O') in 'biufM' and not hasattr(t,'subtype') # numbers, truth values, times
 
 def _crosses(pa, col)->bool:
@@ -88,7 +88,7 @@ def _plain_polars(df):
     odd = [k for k,t in df.schema.items() if t==pl.Object]
     return df.with_columns([pl.Series(k, [None if v is None else str(v) for v in df[k]], dtype=pl.String) for k in odd]) if odd else df
 
-# %% ../nbs/03d_dataframes.ipynb #6a4c1074
+# %% ../nbs/03d_dataframes.ipynb #a8257274
 def to_arrow(df)->tuple: # A plain dict, and a buffer
     "A table as a description and the bytes of an Arrow stream"
     if _polars(df):
@@ -115,7 +115,7 @@ def _numbered(pd, df):
     d.columns = range(n)
     return pd.concat([d, *[o.rename(n+k) for k,o in enumerate(levels)]], axis=1).rename(columns=str) if levels else d.rename(columns=str),meta
 
-# %% ../nbs/03d_dataframes.ipynb #88c890db
+# %% ../nbs/03d_dataframes.ipynb #28ade80d
 def from_arrow(
     meta:dict, # As `to_arrow` made it
     data # Bytes of an Arrow stream
@@ -140,7 +140,7 @@ def _columns(pd, meta):
     if len(names)>1: return pd.MultiIndex.from_tuples(labels, names=names)
     return pd.Index(labels, name=names[0], tupleize_cols=False) if labels else pd.Index([])
 
-# %% ../nbs/03d_dataframes.ipynb #1b5877de
+# %% ../nbs/03d_dataframes.ipynb #07caa17f
 def own_copy(df):
     "A table that can be changed without changing this one"
     if _polars(df): return df.clone()
@@ -151,7 +151,7 @@ def table_bytes(df)->int:
     "About how much memory a table takes"
     return df.estimated_size() if _polars(df) else int(df.memory_usage(deep=len(df)*df.shape[1]<2_000_000).sum())
 
-# %% ../nbs/03d_dataframes.ipynb #7f6680f2
+# %% ../nbs/03d_dataframes.ipynb #bf4f99cc
 def has_index(df)->bool:
     "Whether the index of a table says something"
     if _polars(df): return False
@@ -178,7 +178,7 @@ def table_chars(df, most=1600)->int:
     parts,scale = _picked(df, most)
     return round(sum(len(table_text(o)) for o in parts)*scale)
 
-# %% ../nbs/03d_dataframes.ipynb #99266999
+# %% ../nbs/03d_dataframes.ipynb #76feb137
 def _cells(df, i, j)->list: # Of lists of text
     "Rows `i` to `j` as text, missing values empty"
     d = _part(df, i, j)
@@ -207,7 +207,7 @@ def row_texts(
             n += len(s)+1
     if group: yield at,len(df),'\n'.join(group)
 
-# %% ../nbs/03d_dataframes.ipynb #10f74d04
+# %% ../nbs/03d_dataframes.ipynb #f3a6f343
 def table_mark(df)->str:
     "A text that differs between tables that differ"
     h = hashlib.blake2b(digest_size=12)
@@ -216,7 +216,7 @@ def table_mark(df)->str:
     for o in _picked(df, 20_000)[0]: h.update(table_text(o).encode('utf-8','surrogatepass'))
     return h.hexdigest()
 
-# %% ../nbs/03d_dataframes.ipynb #0c0cd356
+# %% ../nbs/03d_dataframes.ipynb #77499ef0
 def _type_of(df, k):
     "The type of column number `k`, with what is worth knowing of it"
     if _polars(df): return str(df.dtypes[k])+_missing(df[:,k].null_count())
@@ -241,7 +241,7 @@ def describe_columns(df, most:int=30)->str:
     if odd: res += f"; held values of several types and became text: {', '.join(_cut(repr(o),60) for o in odd[:10])}"
     return res+'.'
 
-# %% ../nbs/03d_dataframes.ipynb #9de44938
+# %% ../nbs/03d_dataframes.ipynb #5b0e6dec
 def describe_table(
     df, # A table
     n:int=160, # Characters of its first rows to show, three times as many at most; 0 for none
@@ -251,12 +251,16 @@ def describe_table(
     chars = table_chars(df)
     res = f"`{name}` is a {'polars' if _polars(df) else 'pandas'} DataFrame of {_shape(df)}, about {chars:,} characters (about {-(-chars//4):,} tokens) as text. {describe_columns(df)}"
     if not n or not len(df): return res
-    rows = next((k for k in (3,2,1) if len(table_text(_part(df,0,k)))<=3*n), 1)
-    call = f'{name}.head({rows}).'+('write_csv()' if _polars(df) else f'to_csv({"" if has_index(df) else "index=False"})')
-    s = table_text(_part(df, 0, rows))
+    k = next((k for k in (3,2,1) if len(table_text(_part(df,0,k)))<=3*n), 1)
+    call,s = _first_rows(df, k, name)
     return res+(f' {call} == {s!r}' if len(s)<=3*n else f' {call}[:{3*n}] == {s[:3*n]!r}')
 
-# %% ../nbs/03d_dataframes.ipynb #cef6176c
+def _first_rows(df, k, name):
+    "An expression for the first rows as text, and what it gives"
+    if _polars(df): return f'str({name}.head({k}).rows())',str(df.head(k).rows())
+    return f'{name}.head({k}).to_csv({"" if has_index(df) else "index=False"})',table_text(_part(df, 0, k))
+
+# %% ../nbs/03d_dataframes.ipynb #e849f20f
 def _separator(text)->tuple: # The separator, and fields in the first line and in most of the others
     "What separates the fields of a CSV file"
     lines = text[:1<<16].splitlines(True)[:60]
@@ -279,7 +283,7 @@ def _numbers(pd, col):
     num = pd.to_numeric(col.where(~gone), errors='coerce')
     return num if (m:=num.notna()).any() and m.sum()==(~gone & col.notna()).sum() else col
 
-# %% ../nbs/03d_dataframes.ipynb #a59e4388
+# %% ../nbs/03d_dataframes.ipynb #7084d3be
 def read_csv(
     text:str, # What a CSV or TSV file holds
     sep:str|None=None # What separates its fields; found out if not given
@@ -301,7 +305,7 @@ def read_csv(
 
 def _trailing(text, sep): return all(o.rstrip('\r').endswith(sep) for o in text[:1<<16].split('\n')[1:20] if o.strip())
 
-# %% ../nbs/03d_dataframes.ipynb #70f7fbac
+# %% ../nbs/03d_dataframes.ipynb #03515198
 def read_parquet(data:bytes):
     "A table from a Parquet file"
     pd,pa = need('pandas','pyarrow')

@@ -17,7 +17,7 @@ from dataclasses import dataclass,field
 from decimal import Decimal
 from fractions import Fraction
 from fastcore.basics import patch,store_attr
-from .dataframes import is_table,own_copy
+from .dataframes import is_table,own_copy,table_text
 
 # %% ../nbs/05_shell.ipynb #683b92c4
 def cut_middle(
@@ -79,7 +79,7 @@ class CrossError(ValueError):
 
 def _opaque(o, n=10_000):
     "An `Opaque` of any object, however badly it behaves"
-    try: text = str(o)
+    try: text = table_text(o) if is_table(o) else str(o)  # pandas' own text leaves rows out
     except Exception as e: text = f'<str() failed: {type(e).__name__}>'
     return dict([('$','opaque'), ('t',type(o).__name__[:200]), ('v',_pack_str(cut_middle(text, n, '')[0], None))])
 

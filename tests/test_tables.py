@@ -1,5 +1,5 @@
 "Tables: what crosses to the shell and how it comes out, what is read from files, what the model is told"
-import datetime as dt,decimal,io,json,subprocess,sys,uuid
+import datetime as dt,decimal,io,json,re,subprocess,sys,uuid
 from pathlib import Path
 import numpy as np
 import pandas as pd
@@ -60,11 +60,17 @@ def test_irregular_records():
     "As from a web service: keys that only some rows have are None in the others"
     assert across(frame(a=[dict(x=1),dict(y='b')])).a.tolist()==[dict(x=1,y=None),dict(x=None,y='b')]
 
+def _shown(df):
+    "Whether what the description says of the first rows is true"
+    d = describe(load_context(df))
+    code,_,value = d[re.search(r'(str\()?context\.head', d).start():].partition(' == ')
+    return eval(code, dict(context=load_context(df)))==eval(value)
+
 @pytest.mark.parametrize('df', [pl.DataFrame(dict(a=[[1],[2,3]], d=[dt.date(2020,1,1),None])), pl.DataFrame(dict(c=pl.Series(['x','y'],dtype=pl.Categorical), s=[dict(k=1),dict(k=2)], t=[dt.datetime(2020,1,1,tzinfo=dt.timezone.utc),None])), pl.DataFrame(), pl.DataFrame(dict(a=[]))])
 def test_polars(df):
     got = across(df)
     assert isinstance(got, pl.DataFrame) and got.equals(df) and got.schema==df.schema
-    if len(df): assert 'polars DataFrame' in describe(load_context(df)) and fingerprint(got)==fingerprint(df) and eval('context.head(2).write_csv()', dict(context=pl.DataFrame(dict(a=[1]))))
+    if len(df): assert 'polars DataFrame' in describe(load_context(df)) and fingerprint(got)==fingerprint(df) and _shown(df)
     assert list(row_texts(df)) is not None
 
 def test_polars_objects():
@@ -103,6 +109,9 @@ def test_in_the_shell(isolation):
         sh.run_cell('context["f"].loc[0,"tons"] = 99.\ncontext["f"]["new"] = 1')
         assert ferries.tons[0]==12.5 and 'new' not in ferries
         assert sh.run_cell('FINAL(context["p"]["a"].max())').final.value==2
+        sh.reset_final()
+        got = sh.run_cell('import pandas as pd; FINAL(pd.DataFrame({"n":range(500)}))').final.value  # all of its rows
+        assert str(got)=='n\n'+'\n'.join(map(str,range(500)))+'\n' if isolation=='auto' else len(got)==500
 
 def test_a_lost_shell_gets_its_table_again():
     with prep_shell(ferries, model=ScriptedLM([]), isolation='auto', cell_timeout=30) as sh:
