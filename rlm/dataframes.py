@@ -7,11 +7,11 @@ __all__ = ['is_table', 'has_table', 'need', 'as_table', 'to_arrow', 'from_arrow'
            'table_text', 'table_chars', 'rows_text', 'row_texts', 'table_mark', 'describe_columns', 'describe_table',
            'read_csv', 'read_parquet', 'read_arrow', 'read_workbook']
 
-# %% ../nbs/03d_dataframes.ipynb #29462122
+# %% ../nbs/03d_dataframes.ipynb #a79bd730
 import csv,datetime as dt,hashlib,io,re,sys,warnings
 from .reading import ContextError,_cut
 
-# %% ../nbs/03d_dataframes.ipynb #875d06d0
+# %% ../nbs/03d_dataframes.ipynb #c5a1bdbd
 def _frames()->tuple: # The `DataFrame` classes of the packages that are imported
     "What counts as a table now"
     return tuple(c for m in ('pandas','polars') if (c:=getattr(sys.modules.get(m), 'DataFrame', None)))
@@ -28,14 +28,14 @@ def has_table(o)->bool:
 
 def _polars(df)->bool: return type(df).__module__.split('.')[0]=='polars'
 
-# %% ../nbs/03d_dataframes.ipynb #0550282f
+# %% ../nbs/03d_dataframes.ipynb #fc777188
 def need(*packages):
     "Import packages that read or carry tables, or say what to install"
     from importlib import import_module
     try: return [import_module(o) for o in packages]
     except ImportError as e: raise ContextError(f'tables need {" and ".join(packages)}, and {e.name} is not installed: pip install "rlm[tables]"') from None
 
-# %% ../nbs/03d_dataframes.ipynb #883e702e
+# %% ../nbs/03d_dataframes.ipynb #acbc205b
 def _label(o):
     "The name of a column as something that can cross"
     if isinstance(o,tuple): return tuple(map(_label, o))
@@ -43,7 +43,7 @@ def _label(o):
     if hasattr(o,'to_pydatetime') and o==o: o = o.to_pydatetime()
     return o if isinstance(o,(str,int,float,bool,type(None),dt.date)) else str(o)
 
-# %% ../nbs/03d_dataframes.ipynb #93488816
+# %% ../nbs/03d_dataframes.ipynb #e7be1b0d
 def as_table(
     o # Whatever a user passed
 ): # A `DataFrame` if it is one or can be made one, else `o`
@@ -68,7 +68,7 @@ def _plain_pandas(df):
     res.attrs = dict(as_text=[_label(df.columns[i]) for i in odd]) if odd else dict(as_text=old) if old else {}
     return res
 
-# %% ../nbs/03d_dataframes.ipynb #915acf31
+# %% ../nbs/03d_dataframes.ipynb #3454e1e0
 def _simple(t)->bool: return getattr(t,'kind','O') in 'biufM' and not hasattr(t,'subtype') # numbers, truth values, times
 
 def _crosses(pa, col)->bool:
@@ -88,7 +88,7 @@ def _plain_polars(df):
     odd = [k for k,t in df.schema.items() if t==pl.Object]
     return df.with_columns([pl.Series(k, [None if v is None else str(v) for v in df[k]], dtype=pl.String) for k in odd]) if odd else df
 
-# %% ../nbs/03d_dataframes.ipynb #a8257274
+# %% ../nbs/03d_dataframes.ipynb #f63fb4a0
 def to_arrow(df)->tuple: # A plain dict, and a buffer
     "A table as a description and the bytes of an Arrow stream"
     if _polars(df):
@@ -115,7 +115,7 @@ def _numbered(pd, df):
     d.columns = range(n)
     return pd.concat([d, *[o.rename(n+k) for k,o in enumerate(levels)]], axis=1).rename(columns=str) if levels else d.rename(columns=str),meta
 
-# %% ../nbs/03d_dataframes.ipynb #28ade80d
+# %% ../nbs/03d_dataframes.ipynb #c8756a45
 def from_arrow(
     meta:dict, # As `to_arrow` made it
     data # Bytes of an Arrow stream
@@ -140,7 +140,7 @@ def _columns(pd, meta):
     if len(names)>1: return pd.MultiIndex.from_tuples(labels, names=names)
     return pd.Index(labels, name=names[0], tupleize_cols=False) if labels else pd.Index([])
 
-# %% ../nbs/03d_dataframes.ipynb #07caa17f
+# %% ../nbs/03d_dataframes.ipynb #7f8cea64
 def own_copy(df):
     "A table that can be changed without changing this one"
     if _polars(df): return df.clone()
@@ -151,7 +151,7 @@ def table_bytes(df)->int:
     "About how much memory a table takes"
     return df.estimated_size() if _polars(df) else int(df.memory_usage(deep=len(df)*df.shape[1]<2_000_000).sum())
 
-# %% ../nbs/03d_dataframes.ipynb #bf4f99cc
+# %% ../nbs/03d_dataframes.ipynb #69383c57
 def has_index(df)->bool:
     "Whether the index of a table says something"
     if _polars(df): return False
@@ -178,7 +178,7 @@ def table_chars(df, most=1600)->int:
     parts,scale = _picked(df, most)
     return round(sum(len(table_text(o)) for o in parts)*scale)
 
-# %% ../nbs/03d_dataframes.ipynb #76feb137
+# %% ../nbs/03d_dataframes.ipynb #e6cefee0
 def _cells(df, i, j)->list: # Of lists of text
     "Rows `i` to `j` as text, missing values empty"
     d = _part(df, i, j)
@@ -189,25 +189,31 @@ def _cells(df, i, j)->list: # Of lists of text
 
 def _line(cells): return ' | '.join(cells)
 
+def _head(df, most=200)->list: # One line, or none
+    "The names of the columns, if they are short"
+    names = [*(df.index.names if has_index(df) else ()), *df.columns]
+    s = _line('' if o is None else str(o) for o in names)
+    return [s] if len(s)<=most else []
+
 def rows_text(df, i:int, j:int)->str:
     "Rows `i` to `j` as `row_texts` writes them"
-    return '\n'.join(map(_line, _cells(df, i, j)))
+    return '\n'.join(_head(df)+[_line(o) for o in _cells(df, i, j)])
 
 def row_texts(
     df, # A table
-    size:int=500 # Characters in a text, about, if a row is not longer
+    size:int=300 # Characters of rows in a text, about, if a row is not longer; the names come on top
 ): # Yields `(first row, row after the last, text)`
     "A table in groups of rows"
-    at,group,n = 0,[],0
+    at,group,n,head = 0,[],0,_head(df)
     for b in range(0, len(df), 10_000):
         for i,r in enumerate(_cells(df, b, b+10_000), b):
             s = _line(r)
-            if group and n+len(s)>size: yield at,i,'\n'.join(group); at,group,n = i,[],0
+            if group and n+len(s)>size: yield at,i,'\n'.join(head+group); at,group,n = i,[],0
             group.append(s)
             n += len(s)+1
-    if group: yield at,len(df),'\n'.join(group)
+    if group: yield at,len(df),'\n'.join(head+group)
 
-# %% ../nbs/03d_dataframes.ipynb #f3a6f343
+# %% ../nbs/03d_dataframes.ipynb #253215c9
 def table_mark(df)->str:
     "A text that differs between tables that differ"
     h = hashlib.blake2b(digest_size=12)
@@ -216,7 +222,7 @@ def table_mark(df)->str:
     for o in _picked(df, 20_000)[0]: h.update(table_text(o).encode('utf-8','surrogatepass'))
     return h.hexdigest()
 
-# %% ../nbs/03d_dataframes.ipynb #77499ef0
+# %% ../nbs/03d_dataframes.ipynb #91cd792a
 def _type_of(df, k):
     "The type of column number `k`, with what is worth knowing of it"
     if _polars(df): return str(df.dtypes[k])+_missing(df[:,k].null_count())
@@ -241,7 +247,7 @@ def describe_columns(df, most:int=30)->str:
     if odd: res += f"; held values of several types and became text: {', '.join(_cut(repr(o),60) for o in odd[:10])}"
     return res+'.'
 
-# %% ../nbs/03d_dataframes.ipynb #5b0e6dec
+# %% ../nbs/03d_dataframes.ipynb #fbeb433a
 def describe_table(
     df, # A table
     n:int=160, # Characters of its first rows to show, three times as many at most; 0 for none
@@ -260,7 +266,7 @@ def _first_rows(df, k, name):
     if _polars(df): return f'str({name}.head({k}).rows())',str(df.head(k).rows())
     return f'{name}.head({k}).to_csv({"" if has_index(df) else "index=False"})',table_text(_part(df, 0, k))
 
-# %% ../nbs/03d_dataframes.ipynb #e849f20f
+# %% ../nbs/03d_dataframes.ipynb #c54de5ff
 def _separator(text)->tuple: # The separator, and fields in the first line and in most of the others
     "What separates the fields of a CSV file"
     lines = text[:1<<16].splitlines(True)[:60]
@@ -283,7 +289,7 @@ def _numbers(pd, col):
     num = pd.to_numeric(col.where(~gone), errors='coerce')
     return num if (m:=num.notna()).any() and m.sum()==(~gone & col.notna()).sum() else col
 
-# %% ../nbs/03d_dataframes.ipynb #7084d3be
+# %% ../nbs/03d_dataframes.ipynb #079c6b42
 def read_csv(
     text:str, # What a CSV or TSV file holds
     sep:str|None=None # What separates its fields; found out if not given
@@ -305,7 +311,7 @@ def read_csv(
 
 def _trailing(text, sep): return all(o.rstrip('\r').endswith(sep) for o in text[:1<<16].split('\n')[1:20] if o.strip())
 
-# %% ../nbs/03d_dataframes.ipynb #03515198
+# %% ../nbs/03d_dataframes.ipynb #9f06d6e8
 def read_parquet(data:bytes):
     "A table from a Parquet file"
     pd,pa = need('pandas','pyarrow')

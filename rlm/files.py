@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['FileText', 'FileMap', 'plain', 'document', 'read_value', 'Files', 'glob_match', 'is_url', 'fetch', 'from_record']
 
-# %% ../nbs/03e_files.ipynb #834613ea
+# %% ../nbs/03e_files.ipynb #ffd4c2ba
 import codecs,contextlib,io,ipaddress,json,logging,os,re,socket,ssl,stat,sys,time,warnings,zipfile,zlib
 from collections import Counter
 from fnmatch import fnmatch
@@ -16,7 +16,7 @@ from fastcore.basics import patch,store_attr
 from .reading import ContextError,decode,_boms,_codec,_cut,_unreadable
 from .dataframes import as_table,need,read_arrow,read_csv,read_parquet,read_workbook,table_text
 
-# %% ../nbs/03e_files.ipynb #538cc366
+# %% ../nbs/03e_files.ipynb #634acc16
 class FileText(str):
     "The text of a file, and what is to be said about it"
     note = ''
@@ -32,13 +32,13 @@ class FileMap(dict):
         super().__init__(*args, **kw)
         self.what,self.unread,self.left = '',[],Counter()
 
-# %% ../nbs/03e_files.ipynb #9421c9c5
+# %% ../nbs/03e_files.ipynb #0109acab
 def plain(o):
     "A context as it is staged"
     if isinstance(o,FileText): return str(o)
     return {k:plain(v) for k,v in o.items()} if isinstance(o,FileMap) or (isinstance(o,dict) and any(isinstance(v,(FileMap,FileText)) for v in o.values())) else o
 
-# %% ../nbs/03e_files.ipynb #2ca06fd6
+# %% ../nbs/03e_files.ipynb #2441a48f
 _converters = {'.pdf':'Pdf', '.docx':'Docx', '.pptx':'Pptx', '.epub':'Epub', '.xlsx':'Xlsx', '.html':'Html', '.htm':'Html', '.xhtml':'Html'}
 _noisy = 'pdfminer','pdfplumber','mammoth','openpyxl','pptx','markitdown','bs4'
 
@@ -61,7 +61,7 @@ def _converter(name, suffix):
     except ImportError as e: raise ContextError(f'{name}: to read {suffix} files takes markitdown ({e.name} is not installed): pip install "rlm[files]"') from None
     return getattr(converters, _converters[suffix]+'Converter')()
 
-# %% ../nbs/03e_files.ipynb #8f0031ee
+# %% ../nbs/03e_files.ipynb #c86b166a
 def document(
     data:bytes, # What the file held
     name:str, # What to call it
@@ -87,7 +87,7 @@ def _is_utf8(data):
     try: return data.decode() is not None
     except UnicodeDecodeError: return False
 
-# %% ../nbs/03e_files.ipynb #630f69ac
+# %% ../nbs/03e_files.ipynb #e12f4165
 _ole = bytes.fromhex('d0cf11e0a1b11ae1')
 
 def _check_office(data, name, suffix, most):
@@ -118,7 +118,7 @@ def _tidy(text, name, suffix):
         note += f", of {len(pages):,} pages; '\\x0c' stands between two"+(f'; {blank:,} without text (pictures, perhaps)' if blank else '')
     return _noted(text, note+'.')
 
-# %% ../nbs/03e_files.ipynb #40d978da
+# %% ../nbs/03e_files.ipynb #b6899beb
 def _json_value(text, name, deepest=45):
     "Lists and dictionaries, or the text and why not"
     try: o = json.loads(text.removeprefix('\ufeff'))
@@ -147,7 +147,7 @@ def _jsonl_value(text, name):
     if isinstance(res,str): return _noted(text, f'It is given as text, since it is not one JSON value a line: {res}.')
     return res if _depth(res)<=45 else _noted(text, 'It is given as text, since it is nested deeper than 45 levels.')
 
-# %% ../nbs/03e_files.ipynb #fe550ca5
+# %% ../nbs/03e_files.ipynb #56ba77b6
 def _csv_value(text, name):
     try: df = as_table(read_csv(text, '\t' if name.lower().endswith('.tsv') else None))
     except ContextError as e: return _noted(text, f'It is given as text: {e}.')
@@ -165,7 +165,7 @@ def _table_value(read, data, name, most):
     except ContextError as e: raise ContextError(f'{name}: {e}') from None
     except Exception as e: raise ContextError(f'{name} cannot be read as a table: {type(e).__name__}: {_cut(" ".join(str(e).split()),200)}. It may be damaged') from None
 
-# %% ../nbs/03e_files.ipynb #587b96e6
+# %% ../nbs/03e_files.ipynb #3df4f85d
 _tables = {'.parquet':read_parquet, '.feather':read_arrow, '.arrow':read_arrow, '.xlsx':read_workbook}
 _data = {'.json':_json_value, '.jsonl':_jsonl_value, '.ndjson':_jsonl_value, '.csv':_csv_value, '.tsv':_csv_value, '.tab':_csv_value}
 _old = {'.doc':'.docx', '.xls':'.xlsx', '.ppt':'.pptx'}
@@ -189,7 +189,7 @@ def read_value(
     if _converters.get(suffix)=='Html': return _html_value(text, name, data)
     return _data[suffix](text, name) if suffix in _data else text
 
-# %% ../nbs/03e_files.ipynb #428f7ece
+# %% ../nbs/03e_files.ipynb #16443165
 _skip_dirs = {'.git','.hg','.svn','.bzr','CVS','node_modules','__pycache__','.venv','.tox','.nox','.mypy_cache','.pytest_cache','.ruff_cache','.hypothesis','.ipynb_checkpoints','.eggs','.cache','.idea','.gradle','.terraform','__MACOSX'}
 _skip_files = {'.git','.DS_Store','Thumbs.db','desktop.ini'}
 _secrets = ['.env','.env.*','.netrc','.pgpass','.npmrc','.pypirc','.htpasswd','id_rsa*','id_dsa*','id_ecdsa*','id_ed25519*','*.pem','*.key','*.p12','*.pfx','*.kdbx','*.keystore','credentials.json','credentials']
@@ -204,7 +204,7 @@ def _no_read(name):
     if _is_secret(name): return 'may hold secrets'
     return 'binary' if PurePosixPath(name).suffix.lower() in _binary else ''
 
-# %% ../nbs/03e_files.ipynb #b85935e4
+# %% ../nbs/03e_files.ipynb #9f8f5734
 class _Ignore:
     "What the `.gitignore` files say, of a folder and of those above it that belong to the same repository"
     def __init__(self, root):
@@ -230,10 +230,10 @@ class _Ignore:
         "Whether `path` is ignored; the deepest file that speaks of it decides"
         for folder,spec in reversed(self.specs):
             rel = os.path.relpath(path, folder).replace(os.sep,'/')
-            if not rel.startswith('..') and (r:=spec.check_file(rel+'/'*is_dir).include) is not None: return r
+            if rel!='..' and not rel.startswith('../') and (r:=spec.check_file(rel+'/'*is_dir).include) is not None: return r
         return False
 
-# %% ../nbs/03e_files.ipynb #c5a4ef03
+# %% ../nbs/03e_files.ipynb #9f29ac60
 class Files:
     "Files, folders, globs, zip archives and addresses, to be read as one context"
     def __init__(self,
@@ -253,7 +253,7 @@ class Files:
         if many:=[o for o in ('max_files','max_bytes') if isinstance(v:=getattr(self,o),bool) or not isinstance(v,int) or v<1]: raise ContextError(f'{many[0]} must be a whole number above 0, not {getattr(self,many[0])!r}')
     def __repr__(self): return f'Files({", ".join(map(repr, self.what))})'
 
-# %% ../nbs/03e_files.ipynb #f82a2869
+# %% ../nbs/03e_files.ipynb #9c878f46
 @patch
 def _walk(self:Files, root:Path, out:FileMap, match=None):
     "Each `(relative name, path)` of a file that may be read; the others are noted in `out`"
@@ -278,7 +278,7 @@ def _walk(self:Files, root:Path, out:FileMap, match=None):
                 if why.startswith('ignored'): out.left[why] += 1
                 elif why: out.unread.append((name, why))
                 else: yield name,Path(e.path)
-    yield from go(str(root), '')
+    yield from go(real, '')
 
 @patch
 def _is_dir(self:Files, e):
@@ -300,7 +300,7 @@ def _count_scan(self:Files, root):
     self.scanned += 1
     if self.scanned>30*self.max_files: raise ContextError(f'{root} holds more than {30*self.max_files:,} names, too many to go through. Name a part of it, or allow more: Files(..., max_files={4*self.max_files})')
 
-# %% ../nbs/03e_files.ipynb #ba73c3a9
+# %% ../nbs/03e_files.ipynb #212f9962
 @patch
 def _bytes(self:Files, path:Path, root)->bytes:
     "What a file of a folder holds"
@@ -335,7 +335,7 @@ def _short_why(msg, data, encoding, name):
     if 'rlm[' in msg: return 'needs '+re.search(r'pip install "[^"]*"', msg)[0]
     return _cut(msg.removeprefix(name).lstrip(': '), 120)
 
-# %% ../nbs/03e_files.ipynb #2062acfd
+# %% ../nbs/03e_files.ipynb #bb4f97d0
 def _is_glob(s)->bool: return any(c in s for c in '*?[')
 
 def _glob_split(s)->tuple: # The folder before the first wildcard, and the pattern
@@ -351,7 +351,7 @@ def glob_match(pattern:str):
         rx += {'**/':'(?:.*/)?', '**':'.*', '*':'[^/]*', '?':'[^/]'}.get(o) or ('['+o[1:].replace('!','^',1) if o[1:2]=='!' else o if o[0]=='[' and len(o)>1 else re.escape(o))
     return re.compile(rx, re.S).fullmatch
 
-# %% ../nbs/03e_files.ipynb #e046f65f
+# %% ../nbs/03e_files.ipynb #2a5e4250
 @patch
 def _folder(self:Files, path:Path, what, match=None)->FileMap:
     "The files below a folder"
@@ -367,7 +367,7 @@ def _some(self:Files, out, what):
     seen = f': {len(out.unread):,} could not be read, such as {out.unread[0][0]} ({out.unread[0][1]})' if out.unread else f': {sum(out.left.values()):,} are {", ".join(out.left)}' if out.left else ''
     raise ContextError(f'{what} holds no file that can be read{seen}. Name another folder, or files')
 
-# %% ../nbs/03e_files.ipynb #313c21bc
+# %% ../nbs/03e_files.ipynb #97fcbb8d
 @patch
 def _zip(self:Files, src, what)->FileMap: # `src`: a path, or an open file
     "The files in a zip archive"
@@ -402,7 +402,7 @@ def _member(self:Files, z, o, what)->bytes:
     if len(data)>o.file_size: raise OSError('larger than the archive says')
     return data
 
-# %% ../nbs/03e_files.ipynb #641c00a9
+# %% ../nbs/03e_files.ipynb #6d9029e1
 def is_url(s)->bool: return isinstance(s,str) and re.match(r'https?://[^\s/]', s, re.I) is not None
 
 def _checked_address(url, host, port, private)->tuple:
@@ -433,7 +433,7 @@ def _connect(url, private, end):
     conn.sock = sock
     return conn,quote(u.path or '/', safe="/%:@!$&'()*+,;=~")+(f'?{quote(u.query, safe="%/?:@!$&()*+,;=~")}' if u.query else '')
 
-# %% ../nbs/03e_files.ipynb #4fc8a518
+# %% ../nbs/03e_files.ipynb #e4a46172
 def fetch(
     url:str, # http or https
     private:bool=False, # May it be on this machine or in its network?
@@ -471,7 +471,7 @@ def _some_bytes(r, sock, url, end):
     if sock and sock.fileno()>=0: sock.settimeout(max(left, .1))
     return r.read1(1<<16)
 
-# %% ../nbs/03e_files.ipynb #a3a4a623
+# %% ../nbs/03e_files.ipynb #19c94b56
 _types = {'text/html':'.html', 'application/xhtml+xml':'.html', 'application/pdf':'.pdf', 'application/json':'.json', 'text/csv':'.csv', 'text/tab-separated-values':'.tsv', 'application/x-ndjson':'.jsonl', 'application/zip':'.zip',
           'application/vnd.openxmlformats-officedocument.wordprocessingml.document':'.docx', 'application/vnd.openxmlformats-officedocument.spreadsheetml.sheet':'.xlsx',
           'application/vnd.openxmlformats-officedocument.presentationml.presentation':'.pptx', 'application/vnd.apache.parquet':'.parquet'}
@@ -489,7 +489,7 @@ def _url(self:Files, url):
     if isinstance(res,FileText): res = _noted(res, res.note.replace('page'+suffix, url))
     return res
 
-# %% ../nbs/03e_files.ipynb #1b4ecf02
+# %% ../nbs/03e_files.ipynb #9aa2774e
 @patch
 def _one(self:Files, what:str):
     "What one path, glob or address stands for"
@@ -521,7 +521,7 @@ def _glob(self:Files, what):
     if not root.is_dir(): raise ContextError(f'{what}: there is no folder {root}')
     return self._folder(root, what, glob_match(pattern))
 
-# %% ../nbs/03e_files.ipynb #34f54582
+# %% ../nbs/03e_files.ipynb #ef3ff0a1
 @patch
 def load(self:Files):
     "What they hold: text, lists and dictionaries, a table; or a `FileMap`, if they are several"
@@ -548,7 +548,7 @@ def take(self:FileMap, name, value, flat=False):
     self.unread += [(full(k), why) for k,why in value.unread]
     self.left.update(value.left)
 
-# %% ../nbs/03e_files.ipynb #881b56b5
+# %% ../nbs/03e_files.ipynb #ea9faa0a
 _defaults = dict(urls=False, private=False, data=None, gitignore=True, max_files=10_000, max_bytes=500_000_000, encoding='utf-8', errors='strict')
 
 @patch

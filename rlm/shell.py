@@ -79,7 +79,7 @@ class CrossError(ValueError):
 
 def _opaque(o, n=10_000):
     "An `Opaque` of any object, however badly it behaves"
-    try: text = table_text(o) if is_table(o) else str(o)  # pandas' own text leaves rows out
+    try: text = table_text(o) if is_table(o) and len(o)<=5000 else str(o)  # pandas' own text leaves rows out
     except Exception as e: text = f'<str() failed: {type(e).__name__}>'
     return dict([('$','opaque'), ('t',type(o).__name__[:200]), ('v',_pack_str(cut_middle(text, n, '')[0], None))])
 

@@ -179,9 +179,12 @@ def test_links(tmp_path):
     d = tree_of(tmp_path/'d', {'a.txt':'a', 's/b.txt':'b'})
     for k,v in dict(up=d, out=out, leak=out/'secret.txt', ok=d/'a.txt', none=d/'nothing').items(): (d/k).symlink_to(v)
     (d/'s'/'loop').symlink_to(d/'s'/'loop')
+    (tmp_path/'link').symlink_to(d)
     m = load_context(d)
     assert dict(m)=={'a.txt':'a', 'ok':'a', 's/b.txt':'b'} and {k for k,_ in m.unread}=={'up','out','leak','none','s/loop'}
     assert 'does not exist' in msg(load_context, d/'none')
+    (d/'.gitignore').write_text('s/\n')
+    assert list(load_context(tmp_path/'link'))==['.gitignore','a.txt','ok']  # the folder itself may be reached by a link
 
 @pytest.mark.skipif(not hasattr(os,'mkfifo'), reason='no named pipes here')
 def test_no_pipe_is_opened_in_a_folder(tmp_path):
