@@ -258,6 +258,15 @@ def read_context(
 def _files(names, urls=False, private=False, **kw)->Files:
     return Files(*names, urls=urls or private, private=private, **kw)
 
+def _say_what_is_read(wait=3):
+    "Something that says which document is being read, once that has taken a while, and then now and again"
+    last = [time.monotonic()]
+    def say(name):
+        if time.monotonic()-last[0]>wait:
+            last[0] = time.monotonic()
+            tell(f'reading {name}')
+    return say
+
 def _name(o): return 'standard input' if o=='-' else str(o)
 
 # %% ../nbs/16_cli.ipynb #e7f51300
@@ -355,7 +364,7 @@ def _run(args, model):
     "The run of a command line, ready to play; `None` for one that is resumed and had ended"
     from rlm.core import RLM,to_resume
     kw = _check_ask(args) | (dict(model=model, sub_model=model) if model is not None else {})
-    context = read_context(args.files, args.encoding, args.errors, **_how(args)) if args.files or not args.resume else None
+    context = read_context(args.files, args.encoding, args.errors, **_how(args), progress=None if args.quiet else _say_what_is_read()) if args.files or not args.resume else None
     if args.resume:
         res = to_resume(args.resume, context, **kw)
         return res and res[1]

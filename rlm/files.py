@@ -245,10 +245,11 @@ class Files:
         max_files:int=10_000, # Files in all, more are an error
         max_bytes:int=500_000_000, # Bytes of them in all, and of what an archive unpacks to
         encoding:str='utf-8', errors:str='strict', # Of text, as in `decode`
-        base=None # The folder that relative paths begin at; the current one if not given
+        base=None, # The folder that relative paths begin at; the current one if not given
+        progress=None # Called with the name of each document before it is read, which may take a second for five pages
     ):
         if not what: raise ContextError('Files() names nothing. Pass a path: Files("docs")')
-        store_attr('urls,private,data,gitignore,max_files,max_bytes,encoding,errors')
+        store_attr('urls,private,data,gitignore,max_files,max_bytes,encoding,errors,progress')
         self.what,self.base,self.scanned,self.n,self.bytes = list(dict.fromkeys(str(o) for o in what)),Path(base or Path.cwd()),0,0,0
         if many:=[o for o in ('max_files','max_bytes') if isinstance(v:=getattr(self,o),bool) or not isinstance(v,int) or v<1]: raise ContextError(f'{many[0]} must be a whole number above 0, not {getattr(self,many[0])!r}')
     def __repr__(self): return f'Files({", ".join(map(repr, self.what))})'
@@ -325,8 +326,13 @@ def _add(self:Files, out, name, get, root):
     try: data = get()
     except FileNotFoundError: out.unread.append((name, 'vanished while the folder was read')); return
     except OSError as e: out.unread.append((name, f'cannot be read ({e.strerror or e})')); return
-    try: out[name] = read_value(data, name, self.encoding, self.errors, bool(self.data), self.max_bytes)
+    try: out[name] = self._read(data, name, bool(self.data))
     except ContextError as e: out.unread.append((name, _short_why(str(e), data, self.encoding, name)))
+
+@patch
+def _read(self:Files, data, name, parse):
+    if self.progress and PurePosixPath(name).suffix.lower() in {**_converters, **_tables}: self.progress(name)
+    return read_value(data, name, self.encoding, self.errors, parse, self.max_bytes)
 
 def _short_why(msg, data, encoding, name):
     "The reason in a few words"
@@ -510,7 +516,7 @@ def _file(self:Files, p, what, there, mode):
     if there and not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)): raise ContextError(f'{what} is neither a file nor a pipe. Pass a text file, or text as a str')
     try: data = p.read_bytes()
     except (OSError,ValueError) as e: raise ContextError(_unreadable(what, e)) from None
-    res = read_value(data, what, self.encoding, self.errors, self.data is not False, self.max_bytes)
+    res = self._read(data, what, self.data is not False)
     if isinstance(res,str) and not res.strip() or isinstance(res,(list,dict)) and not res: raise ContextError(f'{what} is empty. Pass the text that the question is about')
     return res
 

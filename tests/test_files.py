@@ -435,3 +435,13 @@ def test_cli_log_and_resume(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir('/')
     assert ask(parse(['ask','--resume',str(tmp_path/'run.jsonl'),'-q'])[1], ScriptedLM(['FINAL_VAR("n")']))==0
     assert capsys.readouterr().out.strip()=='2'
+
+def test_progress(tmp_path, capsys):
+    from rlm.cli import _say_what_is_read
+    tree_of(tmp_path, {'a.txt':'x', 'd/r.pdf':pdf('Fog'), 't.docx':docx('Fog')})
+    seen = []
+    Files('a.txt','d','t.docx', base=tmp_path, progress=seen.append).load()
+    assert seen==['r.pdf','t.docx']
+    _say_what_is_read()('soon.pdf')
+    _say_what_is_read(-1)('late.pdf')
+    assert capsys.readouterr().err=='rlm: reading late.pdf\n'
