@@ -418,8 +418,8 @@ def _checked_address(url, host, port, private)->tuple:
     for *_,a in found:
         ip = ipaddress.ip_address(a[0].split('%')[0])
         ip = getattr(ip,'ipv4_mapped',None) or ip
-        if os.environ.get('RLM_OFFLINE') and not ip.is_loopback: raise ContextError(f'{url} is not fetched: RLM_OFFLINE is set')
         if not private and (not ip.is_global or ip.is_multicast): raise ContextError(f'{url}: {host} is {ip}, on this machine or in its network, and that is not fetched unless you say so: Files(..., private=True)')
+        if os.environ.get('RLM_OFFLINE') and not ip.is_loopback: raise ContextError(f'{url} is not fetched: RLM_OFFLINE is set')
     return found[0][0],found[0][4]
 
 def _connect(url, private, end):

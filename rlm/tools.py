@@ -279,6 +279,7 @@ def rlm_query(self:SubCalls,
 )->str:
     "Ask a question about a piece of context, and have it answered by a run with a shell of its own"
     check_prompt(query, 'rlm_query')
+    if getattr(context,'type_name','')=='DataFrame': raise TypeError('rlm_query takes a text, or a list or dict of text, not a DataFrame: rlm_query("what to find out", context.to_csv())')
     if not isinstance(context, (str,list,tuple,dict)) or not len(context): raise TypeError(f'rlm_query takes a question and a piece of context, not {cut_middle(repr(context), 60, "")[0]}: rlm_query("what to find out", context[a:b])')
     if self.children: return self._submit(self.children.ask(query, context))
     return self.llm_query(f'{as_text(context)}\n\n---\n\nAnswer from the text above: {query}')

@@ -118,6 +118,9 @@ def test_a_lost_shell_gets_its_table_again():
         assert sh.run_cell('import os; os._exit(1)').status=='lost'
         assert sh.run_cell('len(context)').value=='4'
 
+def test_a_table_is_no_piece_for_a_child():
+    with prep_shell(ferries, model=ScriptedLM([]), isolation='none', max_depth=2) as sh: assert 'context.to_csv()' in sh.run_cell('rlm_query("Which?", context)').error
+
 def test_large():
     df = frame(i=np.arange(2_000_000), s=np.array(['some text','other text'])[np.arange(2_000_000)%2])
     with prep_shell(df, model=ScriptedLM([])) as sh: assert sh.run_cell('int(context.i.sum()), context.s.nunique()').value=='(1999999000000, 2)'
