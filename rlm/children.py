@@ -11,6 +11,7 @@ from dataclasses import asdict
 from fastcore.basics import patch
 from .budget import Budget,BudgetSpent,Usage
 from .events import ChildEvent,LogError,RootReplied,RootDelta,SubReplied,to_json
+from .images import content_text
 from .lm import FATAL,LM,LMError
 from .tape import as_reply
 from .tools import as_text,prep_shell
@@ -34,7 +35,7 @@ class ChildLM(LM):
 @patch
 async def acomplete(self:ChildLM, messages:list, tools:list|None=None, timeout=None, on_retry=None, on_delta=None, **kw):
     "Ask the model, or take its reply from the tape of the whole run"
-    top,key = self.kids.top,_key(messages, tools, kw)
+    top,key = self.kids.top,_key(messages, tools, {k:v for k,v in kw.items() if k!='response_format'})  # whether a server takes that has been found out when a run is resumed
     rec = top.tape.take('rlm_query', key) if top.tape else None
     if rec: return self._taped(rec[0], top)
     try:
@@ -43,6 +44,7 @@ async def acomplete(self:ChildLM, messages:list, tools:list|None=None, timeout=N
     except LogError as e: top.fatal = e; raise
     except asyncio.CancelledError: self._log(key, messages, error='cancelled', kind='other'); raise
     except LMError as e:
+        if 'response_format' in kw and e.kind=='bad_request': raise  # it is asked again without
         self._log(key, messages, error=str(e), kind=e.kind, late=e.late)
         raise self._failed(e)
     self._log(key, messages, reply=_reply_dict(r), usage=asdict(r.usage), cached=r.cached)
@@ -51,9 +53,12 @@ async def acomplete(self:ChildLM, messages:list, tools:list|None=None, timeout=N
 
 # %% ../nbs/09c_children.ipynb #3611b647
 @patch
+def can_see(self:ChildLM)->bool|None: return self.lm.can_see()
+
+@patch
 def _log(self:ChildLM, key, messages, reply=None, **kw):
     "Write what came of a request to the log of the whole run"
-    said = dict(prompt=messages[-1]['content'], content=reply and reply['content']) if self.kind=='SubReplied' else {}
+    said = dict(prompt=content_text(messages[-1]['content']), content=reply and reply['content']) if self.kind=='SubReplied' else {}
     self.kids.top.publish(ChildEvent(child=self.path, key=key, inner=dict(event=self.kind, reply=reply or {}, **said, **kw)))
 
 @patch
@@ -151,7 +156,7 @@ def _answer(self:Children, query, context, path, runs, cancelled):
         add_children(run)
         runs.append(run)
         if cancelled.is_set(): run.stop()  # while its shell was being made
-        events = (ev for ev in run.play() if not isinstance(ev, (RootReplied,SubReplied,RootDelta)))
+        events = (ev for ev in run.play() if not isinstance(ev, (RootReplied,SubReplied,RootDelta)) and getattr(ev, 'kind', '')!='progress')
         old = self._logged(path)
         for i,ev in enumerate(events):
             if i>=old: self.top.publish(ChildEvent(child=path, inner=json.loads(to_json(ev))))

@@ -13,6 +13,8 @@ import argparse,contextlib,importlib.metadata,json,os,platform,re,shlex,signal,s
 from dataclasses import dataclass,asdict
 from pathlib import Path
 from .budget import Budget,Usage,as_usage
+from .schema import Form
+from .images import as_image
 from .files import Files,is_url
 from .context import ContextError,decode,load_context,source_of
 from .events import CodeRan,Noted,RunEnded,RunStarted,read_log
@@ -38,6 +40,8 @@ _ask_examples = """examples:
   rlm ask "Which tests fail, and why?" - < ci.log
   rlm ask "Which ferry carried most, and what did it cost?" reports/ fares.pdf tons.csv --model openai/gpt-5
   rlm ask "Where is the retry logic?" src/*.py --model openai/gpt-5 --sub-model openai/gpt-5-mini --max-cost 0.50 --log runs/
+  rlm ask "Whom does it name as tenants?" lease.txt --type "list[str]"
+  rlm ask "What is the total of these receipts?" receipts/*.jpg --model openai/gpt-5
   rlm ask --resume runs/3f1c0a9b7e52.jsonl --max-cost 2
 """
 
@@ -48,7 +52,7 @@ def _new_parser(prog, about, epilog=None, usage=None):
 def ask_parser()->argparse.ArgumentParser:
     "The parser of `rlm ask`"
     p = _new_parser('rlm ask', _ask_about, f'{_ask_examples}\n{_codes}', 'rlm ask QUESTION [FILE|-]... [options]\n       rlm ask --resume LOG [FILE|-]... [options]')
-    p.add_argument('words', metavar='QUESTION [FILE|-]...', nargs='*', help='the question, and what it is about: files (text, Markdown, JSON, CSV, Parquet, HTML, PDF, DOCX, XLSX, PPTX, EPUB), folders, zip archives, globs, addresses with --urls; - is stdin, and so is a pipe if no file is named; several are given to the model as a dict by name')
+    p.add_argument('words', metavar='QUESTION [FILE|-]...', nargs='*', help='the question, and what it is about: files (text of any size, Markdown, JSON, CSV, Parquet, HTML, PDF, DOCX, XLSX, PPTX, EPUB), images (PNG, JPEG, GIF, WebP), folders, zip archives, globs, addresses with --urls; - is stdin, and so is a pipe if no file is named; several are given to the model as a dict by name')
     _model_options(p.add_argument_group('model'))
     _limit_options(p.add_argument_group('limits'))
     _run_options(p.add_argument_group('run'))
@@ -74,9 +78,11 @@ def _limit_options(g):
 # %% ../nbs/16_cli.ipynb #24fab36b
 def _run_options(g):
     g.add_argument('--isolation', choices=['auto','os','hardened','process','none'], help="how the model's code is confined: by the kernel (os, and auto, the default), by namespaces too (hardened, which needs bubblewrap), in a child without keys that can read files and use the network (process), or not at all (none)")
+    g.add_argument('--vision', action=argparse.BooleanOptionalAction, default=None, help="whether the models can be shown images (default: what litellm's list says)")
     g.add_argument('--mode', choices=['auto','tools','code'], help='how the root model hands over code: tool calls or fenced blocks (default: by model)')
     g.add_argument('--search', action=argparse.BooleanOptionalAction, default=None, help='give the model lexical search over the text (default: for small models)')
     g.add_argument('--max-depth', type=int, metavar='N', help='0: the code asks no other model; 1: it asks sub-models (default); 2: it can also start runs on pieces of the text')
+    g.add_argument('--citations', action='store_true', default=None, help='ask the model for the passages that its answer rests on; they are looked up in the text, as is what the answer quotes')
 
 def _file_options(g):
     g.add_argument('--encoding', default='utf-8', help='of files and stdin (default: utf-8)')
@@ -92,8 +98,10 @@ def _output_options(g):
     g.add_argument('--log', metavar='PATH', help='write the run to this file as it happens, a JSON object a line; to a file of its own if PATH is a folder')
     g.add_argument('--cache', action='store_true', default=None, help='keep replies on disk, for all runs to come: a request that was answered once is not paid for again')
     g.add_argument('--resume', metavar='LOG', help='go on with the run of this log, which was cut off; nothing that it paid for is asked again. Question and settings come from the log, and its files are read again; limits given here take the place of the old ones')
-    g.add_argument('--json', action='store_true', help='print one JSON object: answer, status, usage, cost, steps, seconds, error, model')
-    g.add_argument('-q', '--quiet', action='store_true', help='no progress')
+    g.add_argument('--type', metavar='TYPE', help='what the answer must be: int, float, bool, date, "list[str]", "dict[str, float]", \'Literal["yes", "no"]\', "int | None", ...; other answers are refused. It is printed as JSON, or as it is if it is a text')
+    g.add_argument('--schema', metavar='FILE', help='the same by a JSON schema in a file')
+    g.add_argument('--json', action='store_true', help='print one JSON object: answer, status, usage, cost, steps, seconds, error, model, citations, coverage')
+    g.add_argument('-q', '--quiet', action='store_true', help='no progress, and no word on where the answer came from')
 
 # %% ../nbs/16_cli.ipynb #ed53a3b2
 def fetch_parser()->argparse.ArgumentParser:
@@ -248,7 +256,7 @@ def read_context(
     try:
         named = [o for o in files if o!='-']
         if '-' not in files: return load_context(_files(named, encoding=encoding, errors=errors, **kw))
-        text = decode(_stdin_bytes(stdin), encoding, errors, name='standard input')
+        text = as_image(data:=_stdin_bytes(stdin)) or decode(data, encoding, errors, name='standard input')
         if not named: return load_context(text)
         res = _files(named, encoding=encoding, errors=errors, **kw).as_map()
         res['stdin'] = text
@@ -282,9 +290,18 @@ def _check_ask(args):
     if args.api_key_env:
         kw['api_key'] = os.environ.get(args.api_key_env)
         if not kw['api_key']: raise BadInput(f'the environment variable {args.api_key_env} is not set')
-    kw |= {k:getattr(args,k) for k in ('model','sub_model','base_url','mode','search','max_depth','isolation','log','timeout','cache')}
+    kw |= {k:getattr(args,k) for k in ('model','sub_model','base_url','mode','search','max_depth','citations','isolation','log','timeout','cache','vision')}
     kw['prices'] = tuple(args.prices) if args.prices else None
+    kw['output_type'] = _output_type(args)
     return {k:v for k,v in kw.items() if v is not None}
+
+def _output_type(args)->'Form|None':
+    "What `--type` or `--schema` asks for"
+    if args.type and args.schema: raise BadInput('--type and --schema both say what the answer must be: give one of them')
+    if args.type is None and args.schema is None: return None
+    try: return Form(args.type) if args.schema is None else Form(json.loads(Path(args.schema).read_text(encoding='utf-8')))
+    except OSError as e: raise BadInput(f'--schema {args.schema}: {e.strerror or e}') from None
+    except (ValueError,RecursionError,ImportError) as e: raise BadInput(f'--schema {args.schema}: {e}' if args.schema else f'--type: {e}') from None
 
 # %% ../nbs/16_cli.ipynb #33119b64
 def follow(
@@ -382,12 +399,31 @@ def _events(run, log):
 # %% ../nbs/16_cli.ipynb #166001dc
 class _Silent:
     def show(self, ev): pass
+    def where(self, a): pass
     def close(self): pass
 
 def _tell_ending(end, found):
     "Where no progress was shown: how a run ended, and what was found if there is no answer"
     tell(ENDINGS.get(end.status,end.status)+(f': {end.error}' if end.error else ''))
     if found and end.answer is None: tell(f'the last output of its code was: {found}')
+
+def _where(run, args, view):
+    "The answer of a run, its citations and coverage shown; `None` if they cannot be had or nobody wants them"
+    from rlm.core import answer_of
+    if args.quiet and not args.json: return
+    try:
+        a = run.result() if run else answer_of(read_log(args.resume), args.resume)
+        if a.answer is None and not a.coverage.read: return
+        a.citations  # worked out here: whatever happens meanwhile, the answer is not lost by it
+        view.where(a)
+        return a
+    except ContextError: return
+    except KeyboardInterrupt: tell('where the answer came from was not worked out')
+    except Exception as e: tell(f'where the answer came from could not be worked out: {type(e).__name__}: {e}')
+
+def _where_json(a)->dict:
+    "What `--json` says of where an answer came from"
+    return dict(citations=a.citations.as_dicts() if a else None, coverage=a.coverage.as_dict() if a else None)
 
 def _tell_how_to_go_on(run, status):
     if run and run.log and status in ('error','interrupted','budget'): tell(f'to go on with this run: rlm ask --resume {shlex.quote(str(run.log.path))}')
@@ -396,10 +432,13 @@ def ask(args, model=None)->int: # The exit code
     "`rlm ask`"
     run = _run(args, model)
     view = _Silent() if args.quiet or sys.stderr is None else Console(sys.stderr, answer=False)
-    try: start,end,steps,found = follow(_events(run, args.resume), view)
+    try:
+        start,end,steps,found = follow(_events(run, args.resume), view)
+        answer = _where(run, args, view)
     finally: view.close()
-    if args.json: put(as_json(result(start, end, steps, found, run.log and run.log.path if run else args.resume)))
+    if args.json: put(as_json(result(start, end, steps, found, run.log and run.log.path if run else args.resume) | _where_json(answer)))
     elif end.answer is not None: put(as_text(end.answer))
+    elif end.status=='answer': put('null')
     if args.quiet and end.status!='answer': _tell_ending(end, found)
     _tell_how_to_go_on(run, end.status)
     return EXIT.get(end.status, 1)

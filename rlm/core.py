@@ -6,13 +6,14 @@
 __all__ = ['advanced_toolloop', 'RLM', 'answer_of', 'to_resume']
 
 # %% ../nbs/10_core.ipynb #64a1ecf2
-import asyncio,inspect,threading
+import asyncio,inspect,threading,warnings
 from dataclasses import fields
 from pathlib import Path
 from fastcore.basics import patch,store_attr
 from .prompts import FINAL_PROMPT,REPL_SYSTEM_PROMPT
 from .presets import Preset,get_preset
 from .budget import Budget,as_usage
+from .schema import Form,as_form,of_setting
 from .events import CodeRan,RootReplied,RunEnded,ToolRan,read_log
 from .lm import LM,get_lm
 from .tape import Tape
@@ -60,12 +61,13 @@ def advanced_toolloop(
     verbose:bool=False, # Print each step as it happens
     preset:'str|Preset|None'=None, mode:str='auto', log=None, # As for `Run`
     max_calls:int|None=None, max_tokens:int|None=None, max_cost:float|None=None, max_time:float|None=None, # As for `Budget`
+    output_type=None, validator=None, # As for `RLM`
     **kw # More for `LM`
 ): # A generator of responses, tool results, and a last `{'type':'final', 'answer':..., 'status':..., 'usage':...}`
     "Answer `message` with the code that the root model writes"
     sh = sh or next((f.sh for f in tools or () if hasattr(f,'sh')), None)
     if sh is None: raise ValueError('advanced_toolloop needs the shell of the context: sh=prep_shell(context)')
-    run = Run(message, sh, get_lm(model, base_url=base_url, **kw), tools, sp, preset, mode, Budget(max_steps, max_calls, max_tokens, max_cost, max_time), final_prompt, log=log)
+    run = Run(message, sh, get_lm(model, base_url=base_url, **kw), tools, sp, preset, mode, Budget(max_steps, max_calls, max_tokens, max_cost, max_time), final_prompt, log=log, output_type=output_type, validator=validator)
     add_children(run)
     return _toolloop(run, verbose)
 
@@ -92,16 +94,20 @@ class RLM:
         mode:str='auto', # `'tools'`, `'code'`, or what the model supports
         search:bool|None=None, # Offer `search`; by preset if not given
         max_depth:int=1, # 0: the code asks no other model; 1: it asks sub-models; 2: `rlm_query` starts runs that do so; and so on
+        citations:bool=False, # Ask the model for the passages that its answer rests on; those it quotes are looked up in any case
         isolation:str='auto', # How the shell is confined: see `make_shell`
         cell_timeout:float=120, # Seconds a cell may run, not counting sub-calls
         encoding:str='utf-8', # Of files and bytes
         final_prompt:str=FINAL_PROMPT, # Asked when the steps have run out
         log=None, # Path of a JSONL log
         verbose:bool=False, # Print each step as it happens
+        output_type=None, # The form of the answer: a type such as `int` or `list[str]`, a pydantic model, a dataclass, an Enum, a JSON schema, a list of choices; any if not given
+        validator=None, # A function of the answer; `None` or `True` takes it, a text or an exception is the reason why not, which the model is told
         **kw # More for `LM`: api_key, temperature, timeout, retries, fallbacks, prices, stream, cache, max_concurrency, ...
     ):
         tools = [tools] if callable(tools) else list(tools or ())
-        store_attr('tools,sp,mode,max_depth,isolation,cell_timeout,encoding,final_prompt,log,verbose')
+        store_attr('tools,sp,mode,max_depth,citations,isolation,cell_timeout,encoding,final_prompt,log,verbose')
+        self.form = as_form(output_type, validator)
         def named(m): return get_lm(m, base_url=base_url, **kw)
         self.lm = model if isinstance(model,LM) and isinstance(sub_model,str) else named(model)
         self.sub_lm = self.lm if sub_model is None else sub_model if isinstance(sub_model,LM) else named(sub_model)
@@ -113,12 +119,13 @@ class RLM:
 
 # %% ../nbs/10_core.ipynb #2267e659
 @patch
-def run(self:RLM, question:str, context, tape:Tape|None=None)->Run:
+def run(self:RLM, question:str, context, tape:Tape|None=None, output_type=None, validator=None)->Run:
     "A run that is ready to `play`; whoever calls this closes its shell"
     check_question(question)
-    sh = prep_shell(context, self.sub_lm, search=self.search, max_depth=self.max_depth, isolation=self.isolation, cell_timeout=self.cell_timeout, encoding=self.encoding)
+    form = self._form_for(output_type, validator)
+    sh = prep_shell(context, self.sub_lm, search=self.search, max_depth=self.max_depth, isolation=self.isolation, cell_timeout=self.cell_timeout, encoding=self.encoding, citations=self.citations)
     try:
-        run = Run(question, sh, self.lm, list(self.tools), self.sp, self.preset, self.mode, self.budget, self.final_prompt, log=self.log, tape=tape)
+        run = Run(question, sh, self.lm, list(self.tools), self.sp, self.preset, self.mode, self.budget, self.final_prompt, log=self.log, tape=tape, output_type=form)
         add_children(run)
         return run
     except BaseException:
@@ -126,10 +133,17 @@ def run(self:RLM, question:str, context, tape:Tape|None=None)->Run:
         raise
 
 @patch
-def events(self:RLM, question:str, context):
+def events(self:RLM, question:str, context, output_type=None, validator=None):
     "The events of answering, as they happen"
-    run = self.run(question, context)
+    run = self.run(question, context, output_type=output_type, validator=validator)
     with run.sh: yield from run.play()
+
+@patch
+def _form_for(self:RLM, output_type, validator)->Form|None:
+    "The form of one answer: what is given for it, and else what holds for all"
+    mine = self.form or Form()
+    if output_type is None and validator is None: return self.form
+    return as_form(mine.T if output_type is None else output_type, validator or mine.validator)
 
 # %% ../nbs/10_core.ipynb #8f1d4c03
 @patch
@@ -143,23 +157,26 @@ def _finish(self:RLM, run)->Answer:
             finally: evs.close()
     except KeyboardInterrupt:
         if not run.ended: raise
+    if self.verbose: _console().where(run.result())
     return run.result()
 
 @patch
 def __call__(self:RLM,
     question:str, # What to find out
-    context # Text, a `Path`, `Files`, bytes, a table, or a list or dict of these: see `load_context`
+    context, # Text, a `Path`, `Files`, bytes, a table, an image, or a list or dict of these: see `load_context`
+    output_type=None, # The form of this answer, as for `RLM`
+    validator=None # A check of this answer, as for `RLM`
 )->Answer:
     "Answer a question about a context"
-    return self._finish(self.run(question, context))
+    return self._finish(self.run(question, context, output_type=output_type, validator=validator))
 
 # %% ../nbs/10_core.ipynb #dbad45e3
 @patch
-async def acall(self:RLM, question:str, context)->Answer:
+async def acall(self:RLM, question:str, context, output_type=None, validator=None)->Answer:
     "Answer a question about a context, without blocking the caller's event loop"
     runs,cancelled = [],threading.Event()
     def go():
-        runs.append(self.run(question, context))
+        runs.append(self.run(question, context, output_type=output_type, validator=validator))
         if cancelled.is_set(): runs[0].stop()
         return self._finish(runs[0])
     fut = asyncio.ensure_future(asyncio.to_thread(go))
@@ -183,11 +200,20 @@ def _remake(tape:Tape, model, sub_model, kw)->RLM:
     def lm(o, name, old): return o if isinstance(o,LM) else get_lm(o or name, **{**old, **theirs})
     root = lm(model, start.model, s.get('root',{}))
     sub = lm(sub_model, start.sub_model, s.get('sub',{})) if sub_model or start.sub_model!=start.model or not isinstance(model,LM) else root
-    kept = {k:s[k] for k in (*_limits,'mode','max_depth','isolation','cell_timeout','search','final_prompt') if k in s}
+    kept = {k:s[k] for k in (*_limits,'mode','max_depth','citations','isolation','cell_timeout','search','final_prompt') if k in s}
     if s.get('preset') in ('small','strong'): kept['preset'] = s['preset']
     if missing:=[k for k in s.get('tools',()) if k!='run_repl' and k not in [getattr(f,'__name__','') for f in ours.get('tools',())]]:
         raise ValueError(f'that run had the tools {", ".join(missing)}: give them again, tools=[...]')
-    return RLM(root, sub, **{**kept, **ours})
+    if 'validator' in s and not ours.get('validator'): raise ValueError(f"that run had a check of its answer, {s['validator']}: give it again, validator=...")
+    return RLM(root, sub, **{**kept, **ours, 'output_type':_recorded_form(tape, ours.get('output_type'))})
+
+def _recorded_form(tape:Tape, given=None)->Form|None:
+    "The form of a recorded run's answer: as it is given again, or what the log knows of it"
+    d = tape.start.settings.get('output_type')
+    if given is not None or not isinstance(d, dict): return as_form(given)
+    if 'name' in d: warnings.warn(f"the answer of that run is a {d['name']}, a class that a log cannot hold, so it comes as plain data. To have it as what it is, give it again: output_type={d['name']}", stacklevel=4)
+    try: return of_setting(d)
+    except ValueError as e: raise ValueError(f"the form of that run's answer cannot be made from its log ({e}): give it again, output_type={d.get('name','...')}") from None
 
 # %% ../nbs/10_core.ipynb #ed679b63
 def _ended(tape:Tape, kw)->bool:
@@ -195,11 +221,12 @@ def _ended(tape:Tape, kw)->bool:
     same = all(kw[k]==tape.start.settings.get(k) for k in _limits if k in kw)
     return tape.end is not None and (tape.end.status=='answer' or (tape.end.status in ('fallback','steps','budget') and same))
 
-def answer_of(events:list, log=None)->Answer:
+def answer_of(events:list, log=None, output_type=None)->Answer:
     "The answer of a run that has ended, from its events"
     tape = Tape(events)
+    form = _recorded_form(tape, output_type)
     e,s = tape.end or RunEnded(status='interrupted', error='the run has not ended'),tape.start
-    return Answer(e.answer, e.status, as_usage(e.usage), max((o.step for o in tape.events), default=0), e.seconds, e.error, [*tape.events, e], log and Path(log), s.model, s.sub_model, s.question)
+    return Answer(form.back(e.answer) if form else e.answer, e.status, as_usage(e.usage), max((o.step for o in tape.events), default=0), e.seconds, e.error, [*tape.events, e], log and Path(log), s.model, s.sub_model, s.question, e.quotes)
 
 # %% ../nbs/10_core.ipynb #134c2f5a
 def to_resume(log, context=None, model=None, sub_model=None, **kw)->'tuple|None': # An `RLM` and a `Run` of it that is ready to play; `None` if that run has ended
@@ -219,7 +246,7 @@ def resume(cls:RLM,
 )->Answer:
     "Go on with a run that was cut off, or return the answer of one that has ended"
     res = to_resume(log, context, model, sub_model, **kw)
-    return answer_of(read_log(log), log) if res is None else res[0]._finish(res[1])
+    return answer_of(read_log(log), log, kw.get('output_type')) if res is None else res[0]._finish(res[1])
 
 @patch(cls_method=True)
 def replay(cls:RLM,

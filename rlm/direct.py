@@ -136,6 +136,15 @@ _special = re.compile(r'^o\d|gpt-[5-9]|codex|search|research|audio|realtime|comp
 _gpt5 = re.compile(r'gpt-5(-mini|-nano)?(-\d{4}-\d\d-\d\d)?')
 _for_gpt5 = {'max_tokens','temperature','stop','reasoning_effort','tools','tool_choice','parallel_tool_calls','response_format','stream','stream_options'}
 
+def _is_plain(content)->bool:
+    "Whether the content of a message is sent as it is: a text, or texts and images"
+    return content is None or isinstance(content, str) or (isinstance(content, list) and all(map(_is_plain_part, content)))
+
+def _is_plain_part(o)->bool:
+    kind = o.get('type') if isinstance(o, dict) else None
+    if kind not in ('text','image_url') or o.keys()!={'type',kind}: return False
+    return isinstance(o['text'], str) if kind=='text' else isinstance(o['image_url'], dict) and o['image_url'].keys()=={'url'}
+
 def _to_gpt5(opts:dict)->dict|None:
     "Settings as gpt-5 takes them"
     if not opts.keys()<=_for_gpt5 or opts.get('reasoning_effort','low') not in ('minimal','low','medium','high'): return None
@@ -149,7 +158,7 @@ def as_sent(
     opts:dict # The settings
 )->dict|None:
     "The settings as they are to be sent, or `None` if litellm knows better"
-    plain = all(m.keys()<=_keys and isinstance(m.get('content'), (str,type(None))) for m in messages)
+    plain = all(m.keys()<=_keys and _is_plain(m.get('content')) for m in messages)
     if not plain or not isinstance(opts.get('response_format',{}), dict): return None
     if _gpt5.fullmatch(model): return _to_gpt5(opts)
     return opts if opts.keys()<=_plain and not _special.search(model) else None

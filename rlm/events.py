@@ -43,6 +43,7 @@ class RunEnded(Event):
     usage:dict=field(default_factory=dict) # The whole bill, as `Usage` in `01_budget`
     error:str|None=None # What failed, for `error`; which limit, for `budget`
     seconds:float=0. # How long the run took
+    quotes:list|None=None # Passages of the context that the answer rests on, as the model quoted them
 
 # %% ../nbs/02_events.ipynb #22a3dbbb
 @dataclass

@@ -13,6 +13,7 @@ from http.client import HTTPConnection,HTTPException
 from pathlib import Path,PurePosixPath
 from urllib.parse import quote,urljoin,urlsplit
 from fastcore.basics import patch,store_attr
+from .images import as_image
 from .reading import ContextError,decode,_boms,_codec,_cut,_unreadable
 from .dataframes import as_table,need,read_arrow,read_csv,read_parquet,read_workbook,table_text
 
@@ -168,6 +169,7 @@ def _table_value(read, data, name, most):
 # %% ../nbs/03e_files.ipynb #3df4f85d
 _tables = {'.parquet':read_parquet, '.feather':read_arrow, '.arrow':read_arrow, '.xlsx':read_workbook}
 _data = {'.json':_json_value, '.jsonl':_jsonl_value, '.ndjson':_jsonl_value, '.csv':_csv_value, '.tsv':_csv_value, '.tab':_csv_value}
+_images = '.png','.jpg','.jpeg','.gif','.webp'
 _old = {'.doc':'.docx', '.xls':'.xlsx', '.ppt':'.pptx'}
 
 def read_value(
@@ -176,8 +178,9 @@ def read_value(
     encoding:str='utf-8', errors:str='strict', # Of text, as in `decode`
     parse:bool=True, # Make data of JSON, CSV and workbooks, and Markdown of HTML? Else all that can be is text
     most:int=1<<29 # Bytes that an Office file may unpack to
-): # Text, lists and dictionaries, or a table
+): # Text, lists and dictionaries, a table or an image
     "What a file holds, by the suffix of its name"
+    if im:=as_image(data): return im
     suffix = PurePosixPath(name.replace('\\','/')).suffix.lower()
     if suffix in _old and data.startswith(_ole): raise ContextError(f'{name} is of an old Office format. Save it as {_old[suffix]}')
     if suffix in _tables and (parse or suffix!='.xlsx'):
@@ -198,10 +201,11 @@ _binary = set('''.png .jpg .jpeg .gif .webp .bmp .ico .tif .tiff .heic .psd .mp3
 
 def _is_secret(name): return any(fnmatch(name.lower(), o) for o in _secrets) and not name.lower().endswith(('.example','.sample','.template','.pub'))
 
-def _no_read(name):
+def _no_read(name, images=False):
     "Why a file is not read whatever it holds; '' if it is"
     if name in _skip_files: return 'skip'
     if _is_secret(name): return 'may hold secrets'
+    if PurePosixPath(name).suffix.lower() in _images: return '' if images else 'image not named by itself'
     return 'binary' if PurePosixPath(name).suffix.lower() in _binary else ''
 
 # %% ../nbs/03e_files.ipynb #9f8f5734
@@ -256,7 +260,7 @@ class Files:
 
 # %% ../nbs/03e_files.ipynb #9c878f46
 @patch
-def _walk(self:Files, root:Path, out:FileMap, match=None):
+def _walk(self:Files, root:Path, out:FileMap, match=None, images=False):
     "Each `(relative name, path)` of a file that may be read; the others are noted in `out`"
     ignore = _Ignore(root) if self.gitignore else None
     real = os.path.realpath(root)
@@ -274,7 +278,7 @@ def _walk(self:Files, root:Path, out:FileMap, match=None):
                 elif e.is_symlink(): out.unread.append((name, 'link to a folder'))
                 else: yield from go(e.path, name)
             elif match is None or match(name):
-                why = self._why_not(e, ignore, real)
+                why = self._why_not(e, ignore, real, images)
                 if why=='skip': continue
                 if why.startswith('ignored'): out.left[why] += 1
                 elif why: out.unread.append((name, why))
@@ -287,10 +291,10 @@ def _is_dir(self:Files, e):
     except OSError: return False
 
 @patch
-def _why_not(self:Files, e, ignore, real):
+def _why_not(self:Files, e, ignore, real, images=False):
     "Why a file of a folder is not read; '' if it is"
     if ignore and ignore.says(e.path): return 'ignored by .gitignore'
-    if why:=_no_read(e.name): return why
+    if why:=_no_read(e.name, images): return why
     try:
         if e.is_symlink() and not os.path.realpath(e.path).startswith(real+os.sep): return 'link that leads out of the folder, or nowhere'
         return '' if e.is_file() else 'no regular file'
@@ -303,10 +307,19 @@ def _count_scan(self:Files, root):
 
 # %% ../nbs/03e_files.ipynb #212f9962
 @patch
-def _bytes(self:Files, path:Path, root)->bytes:
-    "What a file of a folder holds"
+def _is_big(self:Files, size, name)->bool:
+    "Whether a file is so large that it is opened as a text and not read"
+    from rlm import context  # which stands on this chapter, and says from what size on
+    suffix = PurePosixPath(name).suffix.lower()
+    made = suffix in _tables or (suffix in _converters and _converters[suffix]!='Html') or (self.data and (suffix in _data or suffix in _converters))
+    return size>context.BIG and not made
+
+@patch
+def _bytes(self:Files, path:Path, root)->bytes|Path:
+    "What a file of a folder holds; its path, if it is not to be read"
     for again in (True,False):
         before = path.stat()
+        if self._is_big(before.st_size, path.name): return path
         self._count(before.st_size*again, root)
         data = path.read_bytes() if before.st_size else b''  # those of /proc have no size, and some of them no end
         after = path.stat()
@@ -331,6 +344,10 @@ def _add(self:Files, out, name, get, root):
 
 @patch
 def _read(self:Files, data, name, parse):
+    "What a file holds, from its bytes; from its path, if it is opened and not read"
+    if isinstance(data,Path):
+        from rlm import context
+        return context._open_big(data, self.encoding, self.errors)
     if self.progress and PurePosixPath(name).suffix.lower() in {**_converters, **_tables}: self.progress(name)
     return read_value(data, name, self.encoding, self.errors, parse, self.max_bytes)
 
@@ -343,6 +360,10 @@ def _short_why(msg, data, encoding, name):
 
 # %% ../nbs/03e_files.ipynb #bb4f97d0
 def _is_glob(s)->bool: return any(c in s for c in '*?[')
+
+def _for_images(s)->bool: # Whether a glob names images, by its suffix
+    suffix = PurePosixPath(s).suffix.lower()
+    return _is_glob(s) and suffix.strip('.*?')!='' and any(fnmatch(o, suffix) for o in _images)
 
 def _glob_split(s)->tuple: # The folder before the first wildcard, and the pattern
     ps = Path(s).parts
@@ -363,7 +384,7 @@ def _folder(self:Files, path:Path, what, match=None)->FileMap:
     "The files below a folder"
     out = FileMap()
     out.what = what
-    for name,p in self._walk(path, out, match): self._add(out, name, lambda: self._bytes(p, path), path)
+    for name,p in self._walk(path, out, match, _for_images(what)): self._add(out, name, lambda: self._bytes(p, path), path)
     return self._some(out, what)
 
 @patch
@@ -514,7 +535,8 @@ def _one(self:Files, what:str):
 def _file(self:Files, p, what, there, mode):
     "What a file holds that was named"
     if there and not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)): raise ContextError(f'{what} is neither a file nor a pipe. Pass a text file, or text as a str')
-    try: data = p.read_bytes()
+    try: data = p if stat.S_ISREG(mode) and self._is_big(p.stat().st_size, what) else p.read_bytes()
+    except ContextError: raise
     except (OSError,ValueError) as e: raise ContextError(_unreadable(what, e)) from None
     res = self._read(data, what, self.data is not False)
     if isinstance(res,str) and not res.strip() or isinstance(res,(list,dict)) and not res: raise ContextError(f'{what} is empty. Pass the text that the question is about')

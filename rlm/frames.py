@@ -7,7 +7,9 @@ __all__ = ['FRAME', 'Lost', 'frame', 'Frames']
 
 # %% ../nbs/05b_frames.ipynb #afb9aa40
 import ctypes,json,socket,struct,sys
+from array import array
 from fastcore.basics import patch
+from .parts import Part
 from .dataframes import from_arrow,has_table,is_table,table_bytes,to_arrow
 from .shell import pack,unpack
 
@@ -39,10 +41,18 @@ def _parse(j):
     if not isinstance(msg, dict): raise Lost('a message that is no object')
     return msg
 
+# %% ../nbs/05b_frames.ipynb #851149ab
+def _with_files(sock, room, fds)->int:
+    "`recv_into`, with the files that come along added to `fds`"
+    n,more,_,_ = sock.recvmsg_into([room], socket.CMSG_SPACE(4*250))
+    for level,kind,data in more:
+        if (level,kind)==(socket.SOL_SOCKET,socket.SCM_RIGHTS): fds.extend(array('i', data[:len(data)//4*4]))
+    return n
+
 # %% ../nbs/05b_frames.ipynb #d5c4d9ca
 class Frames:
     "Takes bytes in as they come and gives whole frames out"
-    def __init__(self, cap=None, room=1<<18): self.buf,self.lo,self.hi,self.cap,self.room,self.next = bytearray(room),0,0,cap,room,None
+    def __init__(self, cap=None, room=1<<18): self.buf,self.lo,self.hi,self.cap,self.room,self.next,self.fds = bytearray(room),0,0,cap,room,None,None
 
     def take(self, sock)->int:
         "Receive once; 0 if the other side is gone"
@@ -50,7 +60,7 @@ class Frames:
             self.lo = self.hi = 0
             if len(self.buf)>8*self.room: self.buf = bytearray(self.room)
         if len(self.buf)-self.hi<self.room//2: self.make_room()
-        with memoryview(self.buf) as v: n = sock.recv_into(v[self.hi:])
+        with memoryview(self.buf) as v: n = sock.recv_into(v[self.hi:]) if self.fds is None else _with_files(sock, v[self.hi:], self.fds)
         self.hi += n
         return n
 
@@ -158,20 +168,21 @@ def _pieces(v, key=None):
 def _batches(v):
     "Items of a list or dictionary, many to a message"
     batch,size,keyed = [],0,type(v) is dict
-    def flush():
+    def flush(batch):
         blobs = []
         j = pack(batch, blobs)
-        return dict(t='stage', op='items', v=j),blobs
+        if len(batch)==1 or (sum(map(len, blobs))<16*_CHUNK and len(blobs)<600): yield dict(t='stage', op='items', v=j),blobs
+        else: yield from flush(batch[:len(batch)//2]); yield from flush(batch[len(batch)//2:])  # images and files among them
     for o in (v.items() if keyed else v):
         item = o[1] if keyed else o
         if _is_big(item):
-            if batch: yield flush(); batch,size = [],0
+            if batch: yield from flush(batch); batch,size = [],0
             yield from _pieces(item, o[0] if keyed else None)
             continue
         batch.append(o)
         size += len(item)+50 if isinstance(item, (str,bytes)) else 500
-        if size>_CHUNK: yield flush(); batch,size = [],0
-    if batch: yield flush()
+        if size>_CHUNK: yield from flush(batch); batch,size = [],0
+    if batch: yield from flush(batch)
 
 # %% ../nbs/05b_frames.ipynb #efc20e0e
 class _Builder:
@@ -201,6 +212,7 @@ def _size(v):
     "About how much memory a staged value takes"
     if isinstance(v, (str,bytes)): return sys.getsizeof(v)
     if is_table(v): return table_bytes(v)
+    if isinstance(v, Part): return v.held
     if isinstance(v, dict): return 200*len(v)+sum(map(_size, v.values()))
     if isinstance(v, (list,tuple)): return 60*len(v)+sum(map(_size, v))
     return 100

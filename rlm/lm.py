@@ -19,6 +19,7 @@ from .budget import Usage
 from .events import RootReplied,SubReplied,RunEnded,read_log,secret_values,redact
 from .direct import available,as_sent,post_chat,close_session
 from .prices import listed,plain_cost
+from .images import content_text,content_tokens
 
 # %% ../nbs/03_lm.ipynb #901e5137
 _lock = threading.Lock()
@@ -149,7 +150,7 @@ class Reply:
 def est_tokens(text)->int:
     "About how many tokens a text or a list of messages holds, at 4 characters each"
     if isinstance(text, str): return -(-len(text)//4)
-    return sum(est_tokens(str(m.get('content') or ''))+est_tokens(str(m.get('tool_calls') or ''))+4 for m in text)
+    return sum(content_tokens(m.get('content'))+est_tokens(str(m.get('tool_calls') or ''))+4 for m in text)
 
 def _believed(u)->dict|None:
     "A usage that says something: what a server counts is a whole number, not below 0"
@@ -382,15 +383,16 @@ class LM:
         stream:bool=False, # Take the reply from the provider piece by piece
         cache=None, # Keep replies on disk and ask nothing twice: `True` for the user's cache, a path, or a `Cache`
         direct:bool=True, # Ask servers that speak OpenAI's protocol without litellm in between, where that comes to the same
+        vision:bool|None=None, # Whether it can be shown images; by litellm's list if not given
         **kw # More for litellm, such as `reasoning_effort`
     ):
-        store_attr('api_key,temperature,max_tokens,timeout,retries,max_wait,max_concurrency,prices,stream,direct,kw')
+        store_attr('api_key,temperature,max_tokens,timeout,retries,max_wait,max_concurrency,prices,stream,direct,vision,kw')
         if not model or not isinstance(model,str): raise ValueError(f'model must be the name of a model, not {model!r}')
         self.model,self.base_url,self.local = model,base_url or None,model.split('/')[0]=='local' and not base_url
         self._check()
         if self.local: self.prices,self.temperature,self.max_concurrency = prices or (0.,0.),temperature or 0.,min(max_concurrency,8)
         self.timeout = timeout or (1800. if self.local else 300.)
-        self.slots,self.hold_until,self.held,self.window,self._info,self.cache = None,0.,0.,None,None,_open_cache(cache)
+        self.slots,self.hold_until,self.held,self.window,self._info,self.cache,self.structured = None,0.,0.,None,None,_open_cache(cache),None
         self.fallbacks = [self._fallback(o) for o in ([fallbacks] if isinstance(fallbacks,(str,LM)) else fallbacks)]
     def __repr__(self): return f'{type(self).__name__}({self.model!r})'
 
@@ -402,7 +404,7 @@ def _open_cache(cache):
     return open_cache(cache)
 
 # %% ../nbs/03_lm.ipynb #5bd133b2
-_not_ours = 'max_steps','max_calls','max_cost','max_time','sub_model','isolation','cell_timeout','preset','verbose'
+_not_ours = 'output_type','validator','max_steps','max_calls','max_cost','max_time','sub_model','isolation','cell_timeout','preset','verbose'
 _ours = [*inspect.signature(LM).parameters, *_not_ours]
 
 def _check_name(k):
@@ -719,7 +721,8 @@ def _model_info(model)->dict:
     try: res = get_litellm().get_model_info(model) or {}
     except Exception: return {}  # as above
     entry = get_litellm().model_cost.get(res.get('key')) or {}
-    return {**res, **{k:entry.get(k) for k in ('input_cost_per_token','output_cost_per_token')}}  # litellm gives 0 where its list has nothing
+    costs = {k:entry.get(k) for k in ('input_cost_per_token','output_cost_per_token')}  # litellm gives 0 where its list has nothing
+    return {**res, **costs, 'supports_vision': res.get('supports_vision') or (False if entry else None)}
 
 # %% ../nbs/03_lm.ipynb #c47cc9e6
 @patch
@@ -735,9 +738,23 @@ def can_call_tools(self:LM)->bool:
     return bool(self.info().get('supports_function_calling'))
 
 @patch
+def can_see(self:LM)->bool|None:
+    "Whether the model can be shown images; `None` if nothing is known of it"
+    if self.vision is not None: return self.vision
+    if self.local: return False
+    v = self.info().get('supports_vision', False) if self.info() else None
+    return v if v is None else bool(v)
+
+@patch
 def context_window(self:LM)->int|None:
     "Tokens that fit into a request, or `None` if not known"
     return self.window or self.info().get('max_input_tokens')
+
+@patch
+def takes_schema(self:LM)->bool:
+    "Whether to send a schema along as `response_format`: by litellm's list, or by what came of it; a server of the user's own is tried"
+    if self.structured is not None: return self.structured
+    return bool(self.local or self.base_url or (self.model.startswith('openai/') and _env_base()) or self.info().get('supports_response_schema'))
 
 # %% ../nbs/03_lm.ipynb #3b697421
 DEFAULTS = dict(OPENAI_API_KEY='openai/gpt-5-mini', ANTHROPIC_API_KEY='anthropic/claude-sonnet-4-5', GEMINI_API_KEY='gemini/gemini-2.5-flash')
@@ -764,10 +781,13 @@ class ScriptedLM(LM):
         **kw # As for `LM`
     ):
         super().__init__(model, **{**dict(prices=(0,0)), **kw})
-        self.replies,self.delay,self.tools,self.asked = replies if callable(replies) else iter(replies),delay,tools,[]
+        self.replies,self.delay,self.tools,self.asked,self.structured = replies if callable(replies) else iter(replies),delay,tools,[],False
 
 @patch
 def can_call_tools(self:ScriptedLM)->bool: return self.tools
+
+@patch
+def can_see(self:ScriptedLM)->bool|None: return self.vision
 
 @patch
 async def _send(self:ScriptedLM, messages, tools, on_delta=None, **kw):
@@ -813,7 +833,7 @@ class ReplayLM(ScriptedLM):
 
 @patch
 def _next(self:ReplayLM, messages):
-    q = self.left.get('' if self.role=='root' else messages[-1]['content'])
+    q = self.left.get('' if self.role=='root' else content_text(messages[-1]['content']))
     if not q and not self.exact: q = next((o for o in self.left.values() if o), None)
     if q: return q.pop(0)
     return LMError('other', self.failed) if self.failed else LMError('bad_request', f'the log holds no more replies of the {self.role} model for this request')

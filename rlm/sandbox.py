@@ -13,7 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from fastcore.basics import patch,store_attr
 from .events import redact,secret_values
-from .shell import (Core,Clock,CrossError,Final,LocalShell,Result,Shell,Vars,_one_cell,cut_middle,listed,pack,same_error,signature_doc,timed_out,unpack)
+from .shell import (Core,Clock,CrossError,Final,LocalShell,Result,Shell,Vars,_one_cell,check_quotes,cut_middle,listed,pack,same_error,signature_doc,timed_out,unpack)
+from . import bigtext
+from .bigtext import Fd
 from .frames import Frames,FRAME,Lost,_MAX_BLOBS,_MAX_PARTS,_Builder,_parse,_parts,_pieces,_size,frame
 from .confine import IsolationUnavailable,SPACES,_boxed,_here,_missing,_namespaces,_python_paths,_seatbelt,_ways,confine,find_bwrap,tier
 
@@ -64,11 +66,17 @@ def writer(self:_Child):
 def reader(self:_Child):
     "Take frames in; answers go to those who wait, the rest to the main thread"
     frames = Frames(room=1<<21)
+    frames.fds = deque() if hasattr(socket, 'CMSG_LEN') else None
     while True:
         try: n = frames.take(self.sock)
         except OSError: n = 0
         if not n: os._exit(0)
-        for j,blobs in frames: self.receive(json.loads(j), blobs)
+        for j,blobs in frames: self.receive(_with_fds(json.loads(j), blobs, frames.fds), blobs)
+
+def _with_fds(m, blobs, fds):
+    "The message, the files that came with it in their places among the blobs"
+    for i in m.get('fds', ()): blobs[i] = Fd(fds.popleft()) if fds else b''
+    return m
 
 @patch
 def receive(self:_Child, m, blobs):
@@ -114,7 +122,7 @@ def stub(self:_Child, name, doc, result):
 def on_final(self:_Child, final):
     "Send the answer at once: the child may not live to the end of the cell"
     blobs = []
-    self.send(dict(t='final', value=pack(final.value, blobs), name=final.name), blobs)
+    self.send(dict(t='final', value=pack(final.value, blobs), name=final.name, quotes=pack(final.quotes, blobs)), blobs)
 
 # %% ../nbs/06_sandbox.ipynb #9422237e
 @patch
@@ -164,6 +172,7 @@ def loop(self:_Child):
 
 def _child_main(sock, cfg, core=None):
     "All of the child's life"
+    bigtext.in_child = True
     sys.dont_write_bytecode = True  # our own may be written, so that the next start is fast; what a model's code imports may not
     if cfg['scratch']: os.environ.update({k:cfg['scratch'] for k in ('TMPDIR','MPLCONFIGDIR','HOME')})
     os.chdir(cfg['scratch'] or '/')
@@ -468,6 +477,7 @@ def _process(self:SandboxShell):
 @patch
 def _start(self:SandboxShell):
     "A new child, with everything bound and staged"
+    self._files = {}
     self._frames,self._out,self._feed,self._events,self._sent,self._queued = Frames(FRAME),deque(),iter(()),0,0,0
     self._calls,self._done,self._known,self._weight = {},deque(),[],0
     self.child,self._early = self._early or self._process(),None
@@ -513,9 +523,11 @@ def _drop(self:SandboxShell):
 @patch
 def _put(self:SandboxShell, msg, blobs=()):
     "Queue a message for the child"
-    f = frame(msg, blobs)
+    fds = [i for i,b in enumerate(blobs) if isinstance(b, Fd)]
+    f = frame(dict(msg, fds=fds) if fds else msg, blobs)
     self._queued += sum(map(len, f))
     self._out.extend(memoryview(b) for b in f if b)
+    if fds: self._files[id(self._out[-sum(map(bool, f))])] = [blobs[i].fd for i in fds]  # they go with the first byte
 
 # %% ../nbs/06_sandbox.ipynb #b2a90fa7
 @patch
@@ -526,8 +538,11 @@ def _write(self:SandboxShell):
             nxt = next(self._feed, None)
             if nxt is None: return
             self._put(*nxt)
-        try: n = self.child.sock.send(self._out[0][:1<<20])
-        except BlockingIOError: return
+        fds = self._files.pop(id(self._out[0]), None)
+        try: n = socket.send_fds(self.child.sock, [self._out[0][:1<<20]], fds) if fds else self.child.sock.send(self._out[0][:1<<20])
+        except BlockingIOError:
+            if fds: self._files[id(self._out[0])] = fds
+            return
         except OSError:  # it is gone; what it said before that is still to be read
             self._out.clear()
             self._feed = iter(())
@@ -667,9 +682,9 @@ def _final(self:SandboxShell, m, blobs):
     "Note the answer, as soon as it is given"
     if self._cell_final is not None: return
     name = m.get('name')
-    try: value = unpack(m.get('value'), blobs)
-    except CrossError: raise Lost('an answer that cannot be read') from None
-    self._cell_final = Final(value, name[:200] if isinstance(name, str) else None)
+    try: value,quotes = unpack(m.get('value'), blobs),check_quotes(unpack(m.get('quotes'), blobs))
+    except (CrossError,TypeError,ValueError): raise Lost('an answer that cannot be read') from None
+    self._cell_final = Final(value, name[:200] if isinstance(name, str) else None, quotes)
 
 # %% ../nbs/06_sandbox.ipynb #1f30568b
 @patch

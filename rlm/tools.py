@@ -7,21 +7,25 @@ __all__ = ['FAILED', 'PER_CALL', 'PER_CALL_SMALL', 'RESERVED', 'SubCalls', 'chec
            'add_search', 'show_result', 'make_run_repl', 'ToolError', 'tool_name', 'tool_schema', 'call_tool']
 
 # %% ../nbs/09_tools.ipynb #f41200dc
-import asyncio,importlib.util,inspect,json,re,threading,time,typing,warnings
+import asyncio,functools,hashlib,importlib.util,inspect,json,re,threading,time,typing,warnings
 from concurrent.futures import Future
 from dataclasses import asdict
 from fastcore.basics import patch
-from .prompts import CHILD_DOC,SEARCH_DOC,strip_thinking
+from .prompts import CHILD_DOC,QUOTES_DOC,SEARCH_DOC,strip_thinking
 from .presets import is_small
-from .budget import Usage,Ledger
+from .budget import BudgetSpent,Usage,Ledger
+from .schema import Form,FormError,brief
 from .events import SubStarted,SubReplied,Noted,LogError
+from .local import local_window
+from .parts import Part
+from .images import Image,ImageError,and_text,content_of,illustrate,image_doc
 from .lm import FATAL,LM,LMError,get_lm,submit,wait,est_tokens
 from .dataframes import has_table
 from .files import is_url,plain
-from .context import load_context,describe,looks_like_path,source_of
+from .context import load_context,describe,looks_like_path,place,source_of,walk
 from .shell import Shell,Result,cut_middle
 from .sandbox import make_shell
-from .mapping import map_prompt,packs,read_answers
+from .mapping import Kept,filter_instruction,fitting,map_prompt,packs,read_answers,read_values,reduce_prompt
 
 # %% ../nbs/09_tools.ipynb #97e44ab4
 class SubCalls:
@@ -37,7 +41,7 @@ class SubCalls:
 
     def _serve(self, ledger, publish=None, tape=None, on_live=None):
         self.ledger,self.publish,self.tape,self.on_live = ledger,publish or (lambda ev: None),tape,on_live or (lambda: None)
-        self.n,self.fatal = tape.n if tape and not tape.replay else 0,None
+        self.n,self.fatal,self.known = tape.n if tape and not tape.replay else 0,None,{}
 
 # %% ../nbs/09_tools.ipynb #396bd104
 @patch
@@ -72,13 +76,13 @@ def _done(self:SubCalls, fut):
 # %% ../nbs/09_tools.ipynb #f0e49ef3
 def check_prompt(prompt, name='llm_query')->str:
     "`prompt` if it is a text that can be sent, else an error that the model can act on"
-    if not isinstance(prompt, str): raise TypeError(f'{name} takes a text, not {type(prompt).__name__}: put the question and the piece of context into one string')
+    if not isinstance(prompt, str): raise TypeError(f'{name} takes a text, not {getattr(prompt,"type_name",type(prompt).__name__)}: put the question and the piece of context into one string')
     if not prompt.strip(): raise ValueError(f'{name} was given an empty prompt: put the question and the piece of context into it')
     return prompt
 
 # %% ../nbs/09_tools.ipynb #a342cb88
 @patch
-async def _ask(self:SubCalls, prompt:str, est:Usage, ledger:Ledger)->str:
+async def _ask(self:SubCalls, prompt:str, est:Usage, ledger:Ledger, form:Form|None=None)->str:
     "Ask the sub-model; `est` has been reserved on `ledger`"
     if rec:=self.tape and self.tape.take('llm_query', prompt): return await self._recorded(rec, est, ledger)
     used,ev,t0,publish = Usage(),SubReplied(prompt=prompt, error='cancelled'),time.monotonic(),self.publish
@@ -87,7 +91,7 @@ async def _ask(self:SubCalls, prompt:str, est:Usage, ledger:Ledger)->str:
         if self.fatal: raise RuntimeError(f'not asked: {self.fatal}')
         self.on_live()
         ev.id = self._announce(prompt)
-        r = await self.lm.acomplete([dict(role='user', content=prompt)], timeout=ledger.time_left(), on_retry=self._retry)
+        r = await self._sent(prompt, ledger, form)
         used,ev.cached,(ev.content,ev.error) = r.usage,r.cached,_said(r)
     except LogError as e: ev.error,self.fatal = str(e),e
     except LMError as e: ev.error = self._failed(e, prompt)
@@ -135,6 +139,23 @@ def _count(self:SubCalls, n):
         self.live += n
         self.idle.notify_all()
 
+# %% ../nbs/09_tools.ipynb #9197fdb3
+@patch
+async def _sent(self:SubCalls, prompt, ledger, form):
+    "The reply to a prompt, held to a schema where the provider can do that"
+    ask = functools.partial(self.lm.acomplete, [dict(role='user', content=content_of(prompt))], on_retry=self._retry)
+    fmt = form.response_format if form and self.lm.takes_schema() else None
+    if fmt is None: return await ask(timeout=ledger.time_left())
+    try: return await ask(timeout=ledger.time_left(), response_format=fmt)
+    except LMError as e:
+        if e.kind!='bad_request': raise
+        why = e
+    r = await ask(timeout=ledger.time_left())
+    if self.lm.structured is not False: self.publish(Noted(kind='retry', text=f'{self.lm.model} takes no response_format ({brief(str(why), 150)}); it is asked in words instead.'))
+    for o in (self.lm, getattr(self.lm, 'lm', None)):
+        if o: o.structured = False
+    return r
+
 # %% ../nbs/09_tools.ipynb #8c0e984a
 def _said(r)->tuple: # The text and the error, one of them `None`
     "What a reply of the sub-model says"
@@ -154,26 +175,76 @@ def _failed(self:SubCalls, e:LMError, prompt:str)->str:
     w = self.lm.context_window()
     return f'the prompt of {len(prompt):,} characters is too long for the sub-model' + (f', which reads {w:,} tokens (about {w*4:,} characters) at most' if w else '') + ': send less at a time'
 
+# %% ../nbs/09_tools.ipynb #6761c330
+@patch
+def _illustrated(self:SubCalls, prompt, images):
+    "The prompt with its images, for a model that can see them"
+    if images is not None and not (isinstance(images, (list,tuple)) and not images) and self.lm.can_see() is False:
+        raise ValueError(f'{self.lm.model} cannot be shown images: ask about the text of the context, or say in FINAL that the images could not be read')
+    return illustrate(prompt, images)
+
+@patch
+def _all_illustrated(self:SubCalls, prompts, images)->list:
+    "The prompts with their images; in place of one that cannot be sent, why"
+    if not isinstance(images, (list,tuple)) or len(images)!=len(prompts): raise ValueError(f'images must be a list with a list of images for each of the {len(prompts)} prompts, such as [[context[0]], [context[1]]]')
+    def one(p, ims):
+        try: return self._illustrated(p, ims) if isinstance(p, str) else p
+        except ImageError as e: return e
+    return [one(*o) for o in zip(prompts, images)]
+
 # %% ../nbs/09_tools.ipynb #92a0f20d
 @patch
 def llm_query(self:SubCalls,
-    prompt:str # All that the sub-model is to know
-)->str:
-    "Ask another language model. It sees the prompt and nothing else; returns its reply"
-    return self._submit(self._query(prompt, *self._estimates([check_prompt(prompt)])))
+    prompt:str, # All that the sub-model is to know
+    schema=None, # What the reply is to be: a type such as `list[int]`, a pydantic model, a dict of names and types, a JSON schema, or a list of choices; a text if not given
+    images=None # Images that it is shown: a list of those in the context, or made from them
+): # The reply: a text, or such a value
+    "Ask another language model. It sees the prompt, and the images if there are any, and nothing else; returns its reply"
+    form = self._form(schema)
+    prompt = _with_form(self._illustrated(check_prompt(prompt), images), form)
+    return self._submit(self._query(prompt, *self._estimates([prompt]), form))
 
 @patch
-async def _query(self:SubCalls, prompt, est):
+async def _query(self:SubCalls, prompt, est, form=None):
     ledger = self.ledger
-    return await self._ask(prompt, ledger.reserve(est), ledger)
+    return await self._value(prompt, ledger.reserve(est), ledger, form)
 
 @patch
 def _estimates(self:SubCalls, prompts)->list:
     "What each prompt is expected to take"
     one = self.lm.estimate([dict(content='')])
     price = self.lm.per_token() if prompts else None
-    n = [one.prompt_tokens+est_tokens(p) for p in prompts]
+    n = [one.prompt_tokens+est_tokens(p)+getattr(p,'image_tokens',0) for p in prompts]
     return [Usage(1, o, one.completion_tokens, cost=price and o*price[0]+one.completion_tokens*price[1]) for o in n]
+
+# %% ../nbs/09_tools.ipynb #14c43662
+@patch
+def _form(self:SubCalls, schema)->Form|None:
+    "What the code wants for a reply"
+    if schema is None: return None
+    form = _form_of(json.dumps(schema)) if isinstance(schema, (dict,list,str)) and _is_json(schema) else Form(schema, trusted=False)
+    self.lm.takes_schema()  # litellm's list may have to be imported, for which the background loop must not wait
+    return form
+
+@functools.lru_cache(200)
+def _form_of(schema)->Form: return Form(json.loads(schema), trusted=False)  # the same for each call of a loop
+
+def _is_json(o):
+    try: return json.loads(json.dumps(o))==o
+    except (TypeError,ValueError,RecursionError): return False
+
+def _with_form(prompt, form): return and_text(prompt, f'\n\n{form.for_sub()}'.rstrip()) if form and prompt else prompt
+
+@patch
+async def _value(self:SubCalls, prompt, est, ledger, form=None):
+    "The reply to a prompt, as a value if it is to have a form"
+    said = await self._ask(prompt, est, ledger, form)
+    if form is None: return said
+    try: return await asyncio.to_thread(form.read, said)
+    except FormError as e: prompt = and_text(prompt, f'\n\nYou replied:\n{brief(said, 1500)}\n\nThat cannot be used: {e}. Reply again, in the form that was asked for.')
+    said = await self._ask(prompt, ledger.reserve(*self._estimates([prompt])), ledger, form)
+    try: return await asyncio.to_thread(form.read, said)
+    except FormError as e: raise RuntimeError(f'the sub-model was asked twice and gave no such value: {e}. It said: {brief(said, 200)}. Ask for something simpler, make room in the schema for what is missing, or ask without schema') from None
 
 # %% ../nbs/09_tools.ipynb #edcc585d
 FAILED = '[llm_query failed'
@@ -182,23 +253,27 @@ _UNASKED = f'{FAILED}: not asked, the budget is spent]'
 @patch
 def _bad_prompt(self:SubCalls, p)->str|None:
     "Why a place of a batch cannot be asked at all"
+    if isinstance(p, ImageError): return f'{FAILED}: {p}]'
     try: check_prompt(p, 'llm_query_batched')
     except (TypeError,ValueError) as e: return f'{FAILED}: {e}]'
 
 @patch
 def llm_query_batched(self:SubCalls,
-    prompts:list # Of texts, each all that the sub-model is to know
+    prompts:list, # Of texts, each all that the sub-model is to know
+    schema=None, # What each reply is to be, as for `llm_query`
+    images:list|None=None # For each prompt a list of images that are shown with it, or None
 )->list:
     "Ask another language model many prompts side by side; returns the replies in the order of the prompts"
     if not isinstance(prompts, (list,tuple)): raise TypeError(f'llm_query_batched takes a list of texts, not {type(prompts).__name__}')
-    res = [self._bad_prompt(p) for p in prompts]
-    todo = [(i,p) for i,(p,r) in enumerate(zip(prompts,res)) if r is None]
-    return self._submit(self._batch(res, todo, self._estimates([p for _,p in todo])))
+    if images is not None: prompts = self._all_illustrated(prompts, images)
+    form,res = self._form(schema),[self._bad_prompt(p) for p in prompts]
+    todo = [(i,_with_form(p, form)) for i,(p,r) in enumerate(zip(prompts,res)) if r is None]
+    return self._submit(self._batch(res, todo, self._estimates([p for _,p in todo]), form))
 
 # %% ../nbs/09_tools.ipynb #e99b9130
 @patch
-async def _batch(self:SubCalls, res, todo, ests):
-    "Fill the places of `res` that can be asked"
+async def _batch(self:SubCalls, res, todo, ests, form=None, done=None):
+    "Fill the places of `res` that can be asked, and tell `done` of each"
     ledger = self.ledger
     self._count(1)
     ests = ledger.reserve_many(ests)
@@ -207,8 +282,9 @@ async def _batch(self:SubCalls, res, todo, ests):
     left = iter([(i,p,e) for (i,p),e in zip(todo,ests)])
     async def work():
         for i,p,e in left:
-            try: res[i] = await self._ask(p, e, ledger)
-            except RuntimeError as ex: res[i] = f'{FAILED}: {ex}]'
+            try: res[i] = await self._value(p, e, ledger, form)
+            except (RuntimeError,BudgetSpent) as ex: res[i] = f'{FAILED}: {ex}]'
+            if done: done(i)
     at_once = len(ests) if self.tape and self.tape.replay else min(len(ests), self.lm.max_concurrency)
     try: await asyncio.gather(*[work() for _ in range(at_once)])
     finally:
@@ -228,11 +304,15 @@ def as_text(o)->str:
     except (TypeError,ValueError,RecursionError): return str(o)
 
 # %% ../nbs/09_tools.ipynb #a006a5e0
-def _map_items(items)->list:
-    if isinstance(items, str) or not hasattr(items, '__iter__'): raise TypeError(f'llm_map takes a list of items, not {type(items).__name__}: llm_map(lines, "What to say of each line")')
-    return [o if isinstance(o,str) else as_text(o) for o in items]
+def _map_items(items, name='llm_map')->list:
+    if isinstance(items, str) or not hasattr(items, '__iter__'): raise TypeError(f'{name} takes a list of items, not {type(items).__name__}: {name}(lines, "What to say of each line")')
+    texts = [o if isinstance(o,str) else as_text(o) for o in items]
+    if len(texts)>3 and all(len(o)<2 for o in texts): raise ValueError(f'the items are single characters, such as {texts[0]!r}: row[-1] of a row that is a text is its last character. Split the rows first, or give whole rows')
+    return texts
 
-def _map_choices(choices)->list|None:
+def _map_choices(choices, form=None)->list|None:
+    if choices is not None and form: raise ValueError('llm_map takes choices or a schema, not both')
+    if form and all(isinstance(o,str) and o.strip() for o in form.schema.get('enum',())): choices = form.schema.get('enum')
     if choices is None: return None
     if isinstance(choices, str) or not all(isinstance(o,str) and o.strip() for o in choices) or len(set(choices))<2: raise ValueError(f'choices must be a list of two or more different words, not {choices!r:.100}')
     return list(choices)
@@ -242,34 +322,123 @@ def llm_map(self:SubCalls,
     items:list, # What is asked about, as texts
     instruction:str, # What is to be said of each
     choices:list|None=None, # What may be said; any few words if not given
-    per_call:int|None=None # Items in one prompt at most
+    schema=None, # The form of each answer, as for `llm_query`, in place of choices
+    per_call:int|None=None # Items in one prompt at most; by the sub-model and the length of the items if not given
 )->list: # As long as `items`; `None` where no answer could be had
     "Ask another language model the same of every item of a list; returns the answers in the order of the items"
     one = isinstance(items, str) and len(items)<2000 and '\n' not in items.strip()
-    items,choices = _map_items([items] if one else items),_map_choices(choices)
-    if per_call is not None and (not isinstance(per_call,int) or per_call<1): raise ValueError(f'per_call must be a whole number above 0, not {per_call!r}')
+    items,form = _map_items([items] if one else items),self._form(schema)
+    choices = _map_choices(choices, form)
     check_prompt(instruction, 'llm_map')
-    self._estimates([instruction])  # the price, before the background loop would wait for it
-    return self._submit(self._map(items, instruction, choices, per_call or (PER_CALL_SMALL if is_small(self.lm.model) else PER_CALL), one))
+    work = self._map(items, instruction, choices, self._per_call(per_call), form if form and not choices and form.schema!={'type':'string'} else None)
+    return self._submit(_first_of(work) if one else work)
+
+@patch
+def _per_call(self:SubCalls, per_call)->int:
+    "Items in one prompt at most"
+    self._estimates(['x'])  # the price, before the background loop would wait for it
+    if per_call in (None,'auto'): return PER_CALL_SMALL if is_small(self.lm.model) else PER_CALL
+    if not isinstance(per_call,int) or isinstance(per_call,bool) or per_call<1: raise ValueError(f'per_call must be a whole number above 0, not {per_call!r}')
+    return per_call
+
+async def _first_of(work): return (await work)[0]
 
 # %% ../nbs/09_tools.ipynb #2218bbe6
 PER_CALL,PER_CALL_SMALL = 40,1  # the local model labels better one by one, and is no slower: it reads the instruction once
 
 @patch
-async def _map(self:SubCalls, items, instruction, choices, per_call, one=False):
+async def _map(self:SubCalls, items, instruction, choices, per_call, form=None, name='llm_map'):
     "Ask until every item has an answer, three times at most"
-    got,size = {},per_call
+    got,size = self.known.setdefault(_short_key(instruction, choices, form and form.schema), {}),per_call
     for _ in range(3):
-        groups = packs([o for o in dict.fromkeys(items) if o.strip() and o not in got], size)
+        groups = packs([o for o in dict.fromkeys(items) if o.strip() and _short_key(o) not in got], size, min(12_000, self._room()))
         if not groups: break
-        prompts = [map_prompt(g, instruction, choices) for g in groups]
-        replies = await self._batch([None]*len(prompts), list(enumerate(prompts)), self._estimates(prompts))
+        prompts = [map_prompt(g, instruction, choices, form) for g in groups]
+        replies = await self._batch([None]*len(prompts), list(enumerate(prompts)), self._estimates(prompts), done=self._progress(name, groups))
         for g,r in zip(groups, replies):
-            if not r.startswith(FAILED): got.update({g[i]:a for i,a in read_answers(r, len(g), choices).items()})
+            if not r.startswith(FAILED): got.update({_short_key(g[i]):a for i,a in (await self._answers(r, len(g), choices, form)).items()})
         if all(r==_UNASKED for r in replies): break
         size = max(size//4, 1)
-    res = [got.get(o) for o in items]
-    return res[0] if one else res
+    return [got.get(_short_key(o)) for o in items]
+
+def _short_key(*args)->str: return hashlib.blake2b(as_text(args).encode('utf-8','surrogatepass'), digest_size=16).hexdigest()
+
+@patch
+async def _answers(self:SubCalls, reply, n, choices, form)->dict:
+    "Which item got which answer"
+    return await asyncio.to_thread(read_values, reply, n, form) if form else read_answers(reply, n, choices)
+
+@patch
+def _room(self:SubCalls)->int:
+    "Characters of text that fit into a prompt of the sub-model beside an instruction, by what is known of it already"
+    w = self.lm.window or (self.lm._info or {}).get('max_input_tokens') or (local_window() if self.lm.local else None) or 16_000
+    return max(2*(w-min(self.lm.max_tokens or 1000, w//4)), 500)
+
+# %% ../nbs/09_tools.ipynb #a66b1ac8
+@patch
+def _progress(self:SubCalls, name, groups):
+    "A function to be told of each group that is done"
+    n,step,count = sum(map(len, groups)),max(len(groups)//10, 1),[0,0]
+    if len(groups)<5: return None
+    def done(i):
+        count[0],count[1] = count[0]+1,count[1]+len(groups[i])
+        if count[0]%step==0 or count[0]==len(groups): self.publish(Noted(kind='progress', text=f'{name}: {count[1]:,} of {n:,} items'))
+    return done
+
+# %% ../nbs/09_tools.ipynb #a88626bf
+@patch
+def llm_filter(self:SubCalls,
+    items:list, # What is judged, as texts or values
+    condition:str, # What is true of the items that are kept
+    per_call:int|None=None # As for `llm_map`
+)->Kept: # A list; in its `unjudged`, the items that got neither yes nor no
+    "The items of which another language model says that the condition is true, in their order"
+    texts = _map_items(items, 'llm_filter')
+    check_prompt(condition, 'llm_filter')
+    return self._submit(self._filter(list(items), texts, condition, self._per_call(per_call)))
+
+@patch
+async def _filter(self:SubCalls, items, texts, condition, per_call):
+    said = await self._map(texts, filter_instruction(condition), ['yes','no'], per_call, name='llm_filter')
+    return dict(kept=[o for o,s in zip(items,said) if s=='yes'], unjudged=[o for o,s in zip(items,said) if s is None])
+
+# %% ../nbs/09_tools.ipynb #08059d2e
+@patch
+def llm_reduce(self:SubCalls,
+    items:list, # Texts, or values that are shown as text
+    instruction:str # What is wanted of all of them together
+)->str:
+    "Have another language model make one text of many, however long they are together"
+    texts = _map_items(items, 'llm_reduce')
+    check_prompt(instruction, 'llm_reduce')
+    self._estimates(['x'])
+    room = min(48_000, self._room())-len(instruction)-300
+    if room<500: raise ValueError(f'llm_reduce: an instruction of {len(instruction):,} characters leaves no room for texts in a prompt: make it shorter')
+    if not any(o.strip() for o in texts): raise ValueError('llm_reduce was given no text: a list of texts is wanted')
+    return self._submit(self._reduce(fitting(texts, room), instruction, room))
+
+@patch
+async def _reduce(self:SubCalls, texts, instruction, room):
+    "Combine neighbours until one text is left"
+    partial = False
+    while True:
+        groups = packs(texts, 1000, room)
+        alone = [partial and len(g)==1 for g in groups]  # a neighbour is added in the next round
+        if len(groups)==1: return (await self._all_of([reduce_prompt(texts, instruction, partial=partial)]))[0]
+        if all(alone): raise RuntimeError('llm_reduce: the partial results are so long that no two fit into one prompt; ask for shorter ones in the instruction')
+        said = iter(await self._all_of([reduce_prompt(g, instruction, len(texts), partial) for g,a in zip(groups,alone) if not a]))
+        texts,partial = fitting([g[0] if a else next(said) for g,a in zip(groups,alone)], room),True
+
+@patch
+async def _all_of(self:SubCalls, prompts)->list:
+    "The replies to all prompts, or an error"
+    res = [None]*len(prompts)
+    for _ in range(2):
+        todo = [(i,p) for i,p in enumerate(prompts) if res[i] is None or res[i].startswith(FAILED)]
+        if not todo: break
+        res = await self._batch(res, todo, self._estimates([p for _,p in todo]), done=self._progress('llm_reduce', [[p] for p in prompts]))
+    if bad:=[o for o in res if o.startswith(FAILED)]: raise RuntimeError(f'llm_reduce: {len(bad)} of {len(res)} prompts failed: {bad[0]}')
+    return res
 
 # %% ../nbs/09_tools.ipynb #625f4318
 @patch
@@ -280,9 +449,9 @@ def rlm_query(self:SubCalls,
     "Ask a question about a piece of context, and have it answered by a run with a shell of its own"
     check_prompt(query, 'rlm_query')
     if getattr(context,'type_name','')=='DataFrame': raise TypeError('rlm_query takes a text, or a list or dict of text, not a DataFrame: rlm_query("what to find out", context.to_csv())')
-    if not isinstance(context, (str,list,tuple,dict)) or not len(context): raise TypeError(f'rlm_query takes a question and a piece of context, not {cut_middle(repr(context), 60, "")[0]}: rlm_query("what to find out", context[a:b])')
+    if not isinstance(context, Image) and (not isinstance(context, (str,list,tuple,dict)) or not len(context)): raise TypeError(f'rlm_query takes a question and a piece of context, not {cut_middle(repr(context), 60, "")[0]}: rlm_query("what to find out", context[a:b])')
     if self.children: return self._submit(self.children.ask(query, context))
-    return self.llm_query(f'{as_text(context)}\n\n---\n\nAnswer from the text above: {query}')
+    return self.llm_query(f'{as_text(context)}\n\n---\n\nAnswer from the text above: {query}', images=[o for _,o in walk(context) if isinstance(o, Image)])
 
 @patch
 def rlm_query_batched(self:SubCalls,
@@ -321,6 +490,7 @@ def prep_shell(
     isolation:str='auto', # How the shell is confined: see `make_shell`
     cell_timeout:float=120, # Seconds a cell may run, not counting sub-calls
     encoding:str='utf-8', # Of files and bytes
+    citations:bool=False, # Ask the model for the passages that its answer rests on
     **kw # More for `LM`
 )->Shell:
     "A shell with `context`, `llm_query` and the rest in it"
@@ -332,7 +502,10 @@ def prep_shell(
     if search and not has_search(): raise ImportError('search needs the package bm25s: pip install "rlm[search]"')
     sh = make_shell(isolation, cell_timeout=cell_timeout)
     sh.source = lambda: source_of(context, ctx, encoding)
-    try: return _furnish(sh, ctx, lm, search or (search is None and is_small(lm.model) and has_search()), max_depth)
+    try:
+        _furnish(sh, ctx, lm, search or (search is None and is_small(lm.model) and has_search()), max_depth)
+        if citations: sh.extras.update(QUOTES_DOC)
+        return sh
     except BaseException:
         sh.close()
         raise
@@ -341,14 +514,26 @@ def _holds_all(o, ctx)->bool:
     "Whether `o` is the context, or a text with all of it inside"
     return (not has_table(ctx) and o==ctx) or (isinstance(o,str) and isinstance(ctx,str) and len(o)>=len(ctx)>0 and ctx in o)
 
+def _watch(parts):
+    "A function that says what is wrong with the files that are still read from; `None` if nothing"
+    files = [o for _,o in parts if hasattr(o,'check')]
+    def changed():
+        try: [o.check() for o in files]
+        except ValueError as e: return e
+    return changed
+
 def _furnish(sh, ctx, lm, search, max_depth=1):
     "Put what a run needs into a new shell"
-    sh.holds = lambda o: _holds_all(o, ctx)
+    parts = [(p,o) for p,o in walk(ctx) if isinstance(o, Part)]
+    sh.holds,sh.ctx,sh.changed = (lambda o: _holds_all(o, ctx)),ctx,_watch(parts)
     sh.sub,sh.extras,sh.max_depth,sh.about = SubCalls(lm),{},max_depth,lambda sample=160: describe(ctx, sample)
+    sh.length = len(ctx) if isinstance(ctx,str) else None
     sh.stage('context', plain(ctx))
     sub = sh.sub
-    for f in (sub.SHOW_BUDGET, *((sub.llm_query, sub.llm_query_batched, sub.llm_map, sub.rlm_query, sub.rlm_query_batched) if max_depth else ())): sh.bind(f.__name__, f)
+    for f in (sub.SHOW_BUDGET, *((sub.llm_query, sub.llm_query_batched, sub.llm_map, sub.llm_reduce, sub.rlm_query, sub.rlm_query_batched) if max_depth else ())): sh.bind(f.__name__, f)
+    if max_depth: sh.bind('llm_filter', sub.llm_filter, result=Kept)
     if max_depth>1: sh.extras.update(CHILD_DOC)
+    if max_depth and (ims:=[p for p,o in parts if isinstance(o, Image)]): sh.extras.update(image_doc(place(ims[0])))
     if search: add_search(sh, ctx)
     sh.launch()
     return sh
@@ -357,14 +542,19 @@ def _furnish(sh, ctx, lm, search, max_depth=1):
 def add_search(sh:Shell, ctx):
     "Put `search(query, k=3)` into a shell"
     from rlm.search import Index,Hits
-    lock,index = threading.Lock(),[]
+    lock,index,big = threading.Lock(),[],any(isinstance(o, Part) and hasattr(o,'chunks') for _,o in walk(ctx))
     def search(query:str, k:int=3):
         "The k passages of the context that match the words of the query best"
+        if big: return _scan(ctx, query, k)
         with lock:
             if not index: index.append(Index(ctx))
         return index[0].search(query, k).plain()
     sh.bind('search', search, result=Hits)
-    sh.extras.update(SEARCH_DOC)
+    sh.extras.update({k:v+'; each search is a pass over the whole file' for k,v in SEARCH_DOC.items()} if big else SEARCH_DOC)
+
+def _scan(ctx, query, k):
+    from rlm.scan import scan
+    return scan(ctx, query, k).plain()
 
 # %% ../nbs/09_tools.ipynb #4b644e13
 def show_result(res:Result, max_output:int=5000)->str:
@@ -386,7 +576,7 @@ def make_run_repl(
 # %% ../nbs/09_tools.ipynb #1e39f6b0
 class ToolError(ValueError): "A function that cannot be a tool, or a tool call that cannot be made"
 
-RESERVED = {'run_repl','context','llm_query','llm_query_batched','llm_map','rlm_query','rlm_query_batched','search','FINAL','FINAL_VAR','SHOW_VARS','SHOW_BUDGET','last_output'}
+RESERVED = {'run_repl','context','llm_query','llm_query_batched','llm_map','llm_filter','llm_reduce','rlm_query','rlm_query_batched','search','FINAL','FINAL_VAR','SHOW_VARS','SHOW_BUDGET','last_output'}
 
 def tool_name(f)->str:
     "The name of a tool, if it can be one"

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['ENDINGS', 'visible', 'shorten', 'one_line', 'as_text', 'prose', 'secs', 'usage_of', 'so_far', 'Console', 'unframe',
-           'came_back', 'esc', 'usage_rows', 'child_events', 'trajectory_html', 'answer_html', 'answer_markdown']
+           'came_back', 'esc', 'usage_rows', 'child_events', 'trajectory_html', 'citation_html', 'coverage_html',
+           'where_html', 'answer_html', 'answer_markdown']
 
 # %% ../nbs/11_view.ipynb #4aef3283
 import html,importlib.util,json,os,pprint,re,shutil,sys,textwrap,threading,time
@@ -12,6 +13,7 @@ from fastcore.basics import patch
 from .presets import frame_output,small_preset
 from .budget import Usage,as_usage,money
 from .events import ChildEvent,CodeRan,CodeStarted,Noted,from_dict,is_paid,RootReplied,SubReplied,SubStarted,ToolRan
+from .provenance import percent,coverage_svg,named
 from .run import Answer
 
 # %% ../nbs/11_view.ipynb #b5877654
@@ -321,6 +323,7 @@ def on_ToolRan(self:Console, ev):
 # %% ../nbs/11_view.ipynb #6c19bcfa
 @patch
 def on_Noted(self:Console, ev):
+    if ev.kind=='progress': return self._text(one_line(ev.text), 'dim')
     if ev.kind=='retry' and self.subs.started:
         self.subs.retries += 1
         if self.subs.retries>1: return
@@ -340,12 +343,22 @@ def on_RunEnded(self:Console, ev):
     if self.answer and ev.answer is not None: self._text(shorten(as_text(ev.answer), self.chars*10, 200), indent='')
     for k,v in {**u.by, 'total':u}.items(): self._text(f'{v}', 'dim', first=f'  {k+":":<7}')
 
+# %% ../nbs/11_view.ipynb #d128533c
+@patch
+def where(self:Console, a:Answer):
+    "Show citations and coverage of an answer"
+    try: cites,cov = a.citations,a.coverage
+    except Exception as e: return self._text(f'where it came from is not known: {e if isinstance(e,ValueError) else type(e).__name__}', 'dim')  # the answer itself is not to be lost by it
+    for o in cites[:20]: self._text(str(o), '' if o.found else 'red', '      ', '    ')
+    if len(cites)>20: self._text(f'and {len(cites)-20} more quotes, {sum(not o.found for o in cites[20:])} of them not found', indent='    ')
+    self._text(str(cov), 'dim', '    ')
+
 # %% ../nbs/11_view.ipynb #d9645a69
 @patch
 def show(self:Console, ev):
     "Show one event"
     with self.lock:
-        among = isinstance(ev,(SubStarted,SubReplied,ChildEvent)) or (isinstance(ev,Noted) and ev.kind=='retry')
+        among = isinstance(ev,(SubStarted,SubReplied,ChildEvent)) or (isinstance(ev,Noted) and ev.kind in ('retry','progress'))
         if not among: self._end_subs()
         f = getattr(self, 'on_'+type(ev).__name__, None)
         if f: f(ev)
@@ -449,6 +462,31 @@ def trajectory_html(events)->str:
     return ''.join(res)
 
 # %% ../nbs/11_view.ipynb #2f06945a
+_said = {True:('✓','found','#2e9e4f'), False:('✗','NOT FOUND','#d64545'), None:('≈','','#c98a00')}
+
+def citation_html(c)->str:
+    "A citation as HTML: whether it is there, the quote, its place, and what stands there if that differs"
+    mark,word,colour = _said[None if c.found and c.how in ('fuzzy','inferred') else c.found]
+    word = word or {'fuzzy':f'found, {c.similarity:.0%} alike', 'inferred':'inferred, not quoted'}[c.how]
+    at = f'{c.places[0]}'+(f' and {c.count-1:,} more' if c.count>1 else '') if c.places else ''
+    note = '' if c.found or not c.places else f'most like it ({c.similarity:.0%}): '
+    differs = c.places and c.how not in ('exact','inferred')
+    return f'<div style="border-left:3px solid {colour};padding:2px 10px;margin:4px 0"><b style="color:{colour}">{mark} {esc(word)}</b> <q>{esc(c.quote,600)}</q>'+_small(esc(note+at)+'; shown to no model'*(c.found and c.read==''))*bool(at)+(_small(f'there: {esc(c.places[0].text,600)}') if differs else '')+'</div>'
+
+def coverage_html(cov, most:int=12)->str:
+    "A `Coverage` as HTML: a strip of the whole, and of each of the first parts"
+    key = ''.join(f'<span style="color:{c}">■</span> {t}&ensp;' for c,t in (('#0072B2','above: shown to the root'),('#E69F00','below: given to sub-models'),('#999','never read')))
+    def row(o): return _small(f'{esc(named(o.part),200)}: {percent(o.read, o.chars)} read')+coverage_svg(cov, o.first, o.first+o.chars, 400, f'{visible(named(o.part))}: {percent(o.read, o.chars)} read')
+    rest = _small(f'… and {cov.n_parts-most:,} more parts') if cov.n_parts>most else ''
+    return f'<div style="margin:6px 0">{coverage_svg(cov)}{_small(key)}{_small(esc(cov))}</div>'+(_fold('by part', ''.join(map(row, cov.parts[:most]))+rest) if cov.n_parts>1 else '')
+
+def where_html(a)->str:
+    "Citations and coverage of an `Answer`, where its context is at hand"
+    if not isinstance(a, Answer) or not a._at_hand(): return ''
+    try: return ''.join(map(citation_html, a.citations[:30]))+coverage_html(a.coverage)
+    except Exception as e: return _small(f'where it came from is not known: {esc(e if isinstance(e,ValueError) else type(e).__name__,500)}')  # the answer is shown all the same
+
+# %% ../nbs/11_view.ipynb #b296a59b
 def answer_html(a)->str:
     "An `Answer` as HTML: the answer, the status, the bill, the steps"
     u = as_usage(a.usage) if a.usage else Usage()
@@ -460,7 +498,7 @@ def answer_html(a)->str:
         _small(esc(a.question or '', 600)),
         _block(as_text(a.answer), 20_000, 'font-size:1em;'+'font-family:inherit;'*isinstance(a.answer,str)) if a.answer is not None else '',
         f'<div style="margin:4px 0">{head} <span style="opacity:.75">· {n} step{"s"*(n!=1)} · {secs(a.seconds)} · {esc(so_far(u))} · {model}</span></div>',
-        _block(a.error, 2000, 'border-left:3px solid #d64545;') if a.error else '',
+        _block(a.error, 2000, 'border-left:3px solid #d64545;') if a.error else '', where_html(a),
         _table(usage_rows(a.usage)), _fold('steps', f'<div style="margin-left:1.2em">{traj}</div>') if traj else '', '</div>'])
 
 # %% ../nbs/11_view.ipynb #24e20738

@@ -699,6 +699,55 @@ def test_empty_results_are_pointed_out():
     RLM(ScriptedLM(says, model='tiny-1b'))('Which lines have an x?', 'fog')
     assert 'The result is empty' in seen[1][-1]['content']
 
+def missing(seen, search='hits = search("heights")\nprint(llm_query(str(hits)))'):
+    "A small model whose first search finds nothing, and that does as the example shows when it is told to read"
+    def says(m):
+        seen.append(m[-1]['content'])
+        shown = next((o['content'] for o in m if 'pieces =' in o['content']), '')
+        return shown if 'Have all of the text read' in seen[-1] else 'FINAL(Ilse)' if 'END OF OUTPUT' in seen[-1] else f'```python\n{search}\n```'
+    return says
+
+def reads(m):
+    "A sub-model that names somebody whatever it is given, and knows one sentence"
+    text = m[-1]['content']
+    return ('yes' if 'balcon' in text else 'no') if 'yes, no' in text else 'Ilse' if 'balcon' in text else 'Nils'
+
+FOG = 'Fog lay over the harbour. '*60
+
+def test_search_without_a_match_leads_to_reading():
+    "A sub-model that was handed an empty search names anyone; so the text is read, piece by piece"
+    seen = []
+    a = RLM(ScriptedLM(missing(seen), model='tiny-1b'), ScriptedLM(reads, model='tiny-1b'))('Who is afraid of heights?', FOG+'Ilse takes no seat on a balcony. '+FOG)
+    assert 'rests on no passage' in seen[1] and 'OUTPUT\n"""\nIlse' in seen[2] and a.answer=='Ilse'
+
+def test_reading_that_finds_nothing_says_so():
+    seen = []
+    RLM(ScriptedLM(missing(seen), model='tiny-1b'), ScriptedLM(reads, model='tiny-1b'))('Who is afraid of heights?', FOG)
+    assert 'no passage says it' in seen[2]
+
+@pytest.mark.parametrize('context,kw', [(FOG*120, {}), ([FOG], {}), (FOG, dict(max_depth=0))])
+def test_what_cannot_be_read_whole_is_searched_in_other_words(context, kw):
+    seen = []
+    search = 'print(search("heights"))' if kw else 'print(llm_query(str(search("heights"))))'
+    RLM(ScriptedLM(missing(seen, search), model='tiny-1b'), ScriptedLM(reads, model='tiny-1b'), **kw)('Who is afraid of heights?', context)
+    assert 'rests on no passage' in seen[1] and 'Search for other words' in seen[1]
+
+def test_one_search_of_two_that_finds_is_enough():
+    seen = []
+    RLM(ScriptedLM(missing(seen, 'print(search("heights"), search("fog"))'), model='tiny-1b'), ScriptedLM(reads))('Who is afraid of heights?', FOG)
+    assert 'rests on no passage' not in seen[1]
+
+def test_a_run_that_reads_is_resumed(tmp_path):
+    log,text = tmp_path/'run.jsonl',FOG+'Ilse takes no seat on a balcony. '+FOG
+    models = lambda: dict(model=ScriptedLM(missing([]), model='tiny-1b'), sub_model=ScriptedLM(reads, model='tiny-1b'))
+    want = RLM(*models().values(), log=log)('Who is afraid of heights?', text)
+    lines = log.read_text().splitlines()
+    for k in range(2, len(lines), 3):
+        part = tmp_path/f'{k}.jsonl'
+        part.write_text('\n'.join(lines[:k])+'\n')
+        a = RLM.resume(part, **models())
+        assert (a.answer, a.usage, a.steps)==(want.answer, want.usage, 3), k
+
 @pytest.mark.parametrize('text,void', [('[]',True), ("''",False), ('0',True), ("0 {'a': 0, 'b': 0}",True), ('none',True), ('10',False), ('[0, 1]',False), ('fog',False), ('fog 0',True)])
 def test_is_void(text, void):
     from rlm.run import is_void

@@ -155,7 +155,7 @@ def test_folder(tmp_path):
         'v/pyvenv.cfg':'', 'v/lib.py':'x', '.env':'KEY=1', 'id_rsa':'k', '.env.example':'KEY=', 'r.pdf':pdf('Fog'), '.github/w.yml':'on: push', 'Thumbs.db':'x'})
     m = load_context(tmp_path)
     assert list(m)==['.env.example','.github/w.yml','a/empty.py','a/x.py','b.md','r.pdf','wide.txt'] and m['wide.txt']=='Zoë' and 'Fog' in m['r.pdf']
-    assert dict(m.unread)=={'pic.png':'binary', 'raw':'binary', 'old.txt':'not utf-8', '.env':'may hold secrets', 'id_rsa':'may hold secrets'} and sum(m.left.values())==3
+    assert dict(m.unread)=={'pic.png':'image not named by itself', 'raw':'binary', 'old.txt':'not utf-8', '.env':'may hold secrets', 'id_rsa':'may hold secrets'} and sum(m.left.values())==3
     d = describe(m)
     for o in ('7 files', '2 .py', '2 binary', '1 not utf-8', "'old.txt'", 'version control', "'b.md'", 'r.pdf, as Markdown'): assert o in d, d
     assert len(d)<2500 and d.isprintable()
@@ -216,7 +216,7 @@ def test_vanishing_and_changing(tmp_path, monkeypatch):
 def test_nothing_there(tmp_path):
     assert 'holds no file' in msg(load_context, tmp_path)
     tree_of(tmp_path, {'a.png':b'\0', '.git/x':'x'})
-    assert 'could not be read, such as a.png (binary)' in msg(load_context, tmp_path)
+    assert 'could not be read, such as a.png (image not named by itself)' in msg(load_context, tmp_path)
     assert 'holds no file' in msg(load_context, tmp_path/'*.md') and 'there is no folder' in msg(load_context, tmp_path/'no'/'*.md')
     (tmp_path/'a.txt').write_text(' ')
     assert 'is empty' in msg(load_context, tmp_path)
@@ -252,7 +252,7 @@ def test_zip(tmp_path):
     m = load_context(tmp_path/'a.zip')
     assert {k:v for k,v in m.items() if k!='r.pdf'}=={'p/a.py':'A', 'p/b.md':'B'} and 'Fog' in m['r.pdf']
     why = dict(m.unread)
-    assert why['../../up.txt']==why['C:/w.txt']==why['/abs.txt']=='name that leads out of the archive' and why['i.png']==why['n.zip']=='binary' and why['l.txt']=='not utf-8' and sum(m.left.values())==2
+    assert why['../../up.txt']==why['C:/w.txt']==why['/abs.txt']=='name that leads out of the archive' and why['i.png']=='image not named by itself' and why['n.zip']=='binary' and why['l.txt']=='not utf-8' and sum(m.left.values())==2
     (tmp_path/'x.txt').write_text('x')
     assert list(Files('x.txt','a.zip', base=tmp_path).load())[:3]==['x.txt','a.zip/p/a.py','a.zip/p/b.md']
     assert not (tmp_path.parent/'up.txt').exists()
@@ -383,7 +383,7 @@ def test_run_and_resume(tmp_path):
     with pytest.raises(ContextError, match='docs has changed since'): RLM.replay(tmp_path/'run.jsonl')
 
 @pytest.mark.parametrize('make', [lambda d: d/'docs', lambda d: [d/'docs', d/'t.csv'], lambda d: Files('docs','t.csv', base=d, data=False), lambda d: d/'*.csv', lambda d: d/'z.zip', lambda d: d/'t.csv', lambda d: [d/'docs'/'x.md', d/'other'/'x.md'],
-    lambda d: d/'r.pdf', lambda d: Files('docs', base=d, gitignore=False, max_files=7)], ids=str)
+    lambda d: d/'r.pdf', lambda d: Files('docs', base=d, gitignore=False, max_files=7)], ids='folder list no-data glob zip table same-names pdf no-gitignore'.split())
 def test_sources(tmp_path, monkeypatch, make):
     "From another folder, by what the log holds"
     d = tree_of(tmp_path, {'docs/x.md':'X', 'docs/.gitignore':'y.md\n', 'docs/y.md':'Y', 'other/x.md':'O', 't.csv':'a,b\n1,2\n', 'z.zip':zip_of({'a':'A'}), 'r.pdf':pdf('Fog')})

@@ -1,10 +1,12 @@
 "The same question of every item: answers find their items, whatever the items look like and wherever the budget ends"
-import re
+import json,re
 import pytest
+from fakeserver import FakeServer,Fault,Reply
 from rlm import RLM
-from rlm.events import CodeRan,Noted
-from rlm.lm import ScriptedLM
+from rlm.events import CodeRan,Noted,SubReplied,read_log,to_json
+from rlm.lm import LM,LMError,ScriptedLM
 from rlm.mapping import map_prompt,read_answers,read_choice
+from rlm.tools import PER_CALL,PER_CALL_SMALL
 
 CH = ['spam','ham','phone number','number']
 
@@ -38,3 +40,262 @@ def test_the_budget_ends_midway():
     a = RLM(mapper('r = llm_map(context, "Label it.", ["spam","ham"], per_call=2)\nprint(r)'), max_calls=5)('Which?', [f'item {i}' for i in range(20)])
     assert a.usage.calls<=5 and "'spam', 'spam', None, None" in next(o.text for o in a.trajectory if isinstance(o, CodeRan))
     assert sum('prompts were asked' in o.text for o in a.trajectory if isinstance(o, Noted))<=2
+
+def test_last_characters_are_not_taken_for_rows():
+    "`row[-1]` of rows that were not split: a small model labelled 89 question marks and counted them"
+    a = RLM(mapper('r = llm_map([row[-1] for row in context.splitlines()], "Label it.", ["spam","ham"])\nprint(r)'), max_steps=1)('Which?', 'who?\nwhat?\nwhere?\nwhen?')
+    shown = next(o.text for o in a.trajectory if isinstance(o, CodeRan))
+    assert "single characters, such as '?'" in shown and 'Split the rows' in shown and a.usage.by.get('sub') is None
+
+# ---- values of a form
+
+def cell(code): return f'```python\n{code}\n```'
+def outs(a): return [o.text for o in a.trajectory if isinstance(o, CodeRan)]
+def subs(a): return [o for o in a.trajectory if isinstance(o, SubReplied)]
+def ask(code, sub, isolation='auto', then='FINAL(r)', **kw):
+    sub = sub if isinstance(sub, LM) else ScriptedLM(sub)
+    return RLM(ScriptedLM([cell(f'context\n{code}\nprint(type(r).__name__)\n{then}'), 'FINAL(the code failed)']), sub, isolation=isolation, **kw)('Which?', 'Day 1: fog.')
+
+PYDANTIC = 'from pydantic import BaseModel\nclass Stay(BaseModel):\n    day: int\n    why: str = "?"\n'
+TYPED = 'from typing import TypedDict, Optional, Literal\nclass Stay(TypedDict):\n    day: int\n'
+DATA = 'from dataclasses import dataclass\n@dataclass\nclass Stay:\n    day: int\n    why: str = "?"\n'
+
+@pytest.mark.parametrize('isolation', ['auto','none'])
+@pytest.mark.parametrize('code,said,want', [('r = llm_query("n?", schema=int)','42',42), ('r = llm_query("n?", int)','**42**',42), ('r = llm_query("n?", schema="list[str]")','["a"]',['a']), ('r = llm_query("n?", schema=list[int])','It is [1, 2].',[1,2]), ('r = llm_query("n?", schema=["yes","no"])','Yes.','yes'),
+    ('r = llm_query("n?", schema={"day": int, "tags": [str]})','{"day": 2, "tags": []}',{'day':2,'tags':[]}), ('r = llm_query("n?", schema={"type": "object", "properties": {"day": {"type": "integer"}}, "required": ["day"]})','```json\n{"day": 2}\n```',{'day':2}), ('r = llm_query("n?", schema={"day": "int"})','{"day": 2}',{'day':2}),
+    (PYDANTIC+'r = llm_query("n?", schema=Stay)','{"day": 2}',{'day':2}), (PYDANTIC+'r = llm_query("n?", schema=list[Stay])','[{"day": 2}]',[{'day':2}]), (PYDANTIC+'r = Stay(**llm_query("n?", schema=Stay)).model_dump()','{"day": 2}',{'day':2,'why':'?'}), (TYPED+'r = llm_query("n?", schema=Stay)','{"day": 2}',{'day':2}), (DATA+'r = llm_query("n?", schema=[Stay])','[{"day": 2}]',[{'day':2}]),
+    ('from typing import *\nr = llm_query("n?", schema=Optional[int])','null',None), ('from enum import Enum\nclass K(Enum):\n    A, B = "fog", "sun"\nr = llm_query("n?", schema=K)','Fog','fog'), ('from enum import Enum\nclass K(Enum):\n    A, B = "fog", "sun"\nr = llm_query("n?", schema=list(K))','Fog','fog'), ('r = llm_query("n?", schema=bool)','no',False), ('r = llm_query("n?", schema=str)','[1] is a note','[1] is a note'),
+    ('import datetime\nr = llm_query("n?", schema=datetime.date)','2024-05-17','2024-05-17'), ('r = llm_query("n?", schema=(int))','7',7)])
+def test_schemas_in_the_shell(isolation, code, said, want):
+    a = ask(code, [said], isolation, then='FINAL([r])')
+    assert a.ok and a.answer==[want] and a.usage.by['sub'].calls==1, (outs(a), a)
+
+@pytest.mark.parametrize('schema,word', [('{"foo": 1}','no JSON schema'), ('42','must be a type'), ('object()','must be a type'), ('lambda: 0','must be a type'), ('["one"]','two or more'), ('"nonsense"','names no type'), ('print','must be a type'), ('{"$ref": "http://127.0.0.1:1/x"}','nothing is fetched'), ('{"type": "string", "pattern": "("}','cannot be used'),
+    ('{"type": "object", "x": "y"*30_000}','too long'), ('[]','two or more'), ('{"type": 3}','no valid JSON schema'), ('type("C", (), {})','says nothing'), ('{"a": int, "b": object()}','no JSON schema'), ('b"x"','must be a type'), ('{"type": "object", "unevaluatedProperties": False}','not supported')])
+def test_rubbish_as_schema(schema, word):
+    a = ask(f'r = llm_query("n?", schema={schema})', [])
+    assert a.answer=='the code failed' and word in outs(a)[0] and len(outs(a)[0])<3000 and not subs(a)
+
+def test_nested_5000_deep_or_without_end():
+    for code in ('s = {}\nfor _ in range(5000): s = {"type": "object", "properties": {"a": s}}', 's = {"type": "array"}\ns["items"] = s', 's = {"$ref": "#/$defs/d0", "$defs": {f"d{i}": {"allOf": [{"$ref": f"#/$defs/d{i+1}"}]*2} for i in range(40)} | {"d40": {"type": "integer"}}}', 's = {"type": "string", "pattern": "^(a+)+$"}', 's = {"$ref": "#"}'):
+        a = ask(code+'\nr = llm_query("n?", schema=s)', ['a'*50_000+'!','a'*50_000+'!'])
+        assert a.answer=='the code failed' and ('nested' in outs(a)[0] or 'too much' in outs(a)[0] or 'does not match' in outs(a)[0] or 'cannot' in outs(a)[0] or 'no JSON schema' in outs(a)[0] or 'no valid' in outs(a)[0] or 'not of type' in outs(a)[0]), outs(a)
+
+def test_repair():
+    said = iter(['It costs three.', '{"price": 3}'])
+    a = ask('r = llm_query("What does it cost?", schema={"price": float})', lambda m: next(said))
+    assert a.answer=={'price':3} and a.usage.by['sub'].calls==2 and [o.prompt for o in subs(a)][1].startswith([o.prompt for o in subs(a)][0]) and 'It costs three.' in subs(a)[1].prompt
+    b = ask('r = llm_query("What does it cost?", schema={"price": float})', lambda m: 'I do not know.')
+    assert b.answer=='the code failed' and b.usage.by['sub'].calls==2 and 'asked twice' in outs(b)[0] and 'I do not know.' in outs(b)[0]
+    c = ask('r = llm_query("What does it cost?", schema={"price": float})', lambda m: 'I do not know.', max_calls=2)
+    assert c.usage.calls<=2 and c.status=='budget' or 'BudgetSpent' in outs(c)[0]
+
+def test_batched():
+    def sub(m):
+        p = m[-1]['content']
+        return '7' if 'You replied' in p and 'b?' in p else 'many' if 'b?' in p or 'c?' in p else LMError('other','no') if 'd?' in p else '5'
+    a = ask('r = llm_query_batched(["a?", "b?", "c?", "d?", 3], schema=int)', sub)
+    assert a.answer[:2]==[5,7] and all(o.startswith('[llm_query failed') for o in a.answer[2:]) and a.usage.by['sub'].calls==5
+
+def test_batched_when_the_budget_ends_in_a_repair():
+    a = ask('r = llm_query_batched(["a?"]*4, schema=int)', lambda m: 'many', max_calls=5)
+    assert a.usage.calls<=5 and len(a.answer)==4 and all('failed' in o for o in a.answer)
+
+# ---- structured output
+
+def server(takes=True):
+    def reply(r):
+        f = r.body.get('response_format')
+        if f and not takes: return Fault(400, dict(error=dict(message='response_format is not supported here', type='invalid_request_error')))
+        return Reply(json.dumps({'answer':[1,2]}) if f else 'The numbers are [1, 2].')
+    return FakeServer(reply)
+
+def test_response_format_is_sent_and_unwrapped(bare_env):
+    with server() as s:
+        a = ask('r = llm_query("n?", schema=list[int])', LM('openai/fake', base_url=s.url, api_key='x'))
+        f = s.requests[0].body['response_format']
+        assert a.answer==[1,2] and f['type']=='json_schema' and f['json_schema']['strict'] and f['json_schema']['schema']['properties']['answer']['type']=='array'
+        b = ask('r = llm_query("n?")', LM('openai/fake', base_url=s.url, api_key='x'))
+        assert b.ok and 'response_format' not in s.requests[1].body
+
+@pytest.mark.parametrize('direct', [True,False])
+def test_a_server_that_takes_none_is_asked_in_words(bare_env, direct):
+    with server(False) as s:
+        lm = LM('openai/fake', base_url=s.url, api_key='x', retries=0, direct=direct)
+        a = ask('r = llm_query("n?", schema=list[int]), llm_query("m?", schema=list[int]), *llm_query_batched(["a", "b"], schema=list[int])', lm)
+        notes = [o.text for o in a.trajectory if isinstance(o, Noted)]
+        assert a.ok and list(a.answer)==[[1,2]]*4 and len(notes)==1 and 'takes no response_format' in notes[0] and sum('response_format' in r.body for r in s.requests)==1 and a.usage.by['sub'].calls==4
+
+def test_takes_schema():
+    assert LM('openai/gpt-5-mini', api_key='x').takes_schema() and LM('openai/own', base_url='http://127.0.0.1:9/v1').takes_schema() and not ScriptedLM([]).takes_schema()
+    assert not LM('openai/davinci-002', api_key='x').takes_schema()
+
+def test_a_bad_request_for_another_reason_is_told(bare_env):
+    with FakeServer(lambda r: Fault(400, dict(error=dict(message='no such voice', type='invalid_request_error')))) as s:
+        lm = LM('openai/fake', base_url=s.url, api_key='x', retries=0)
+        a = ask('r = llm_query("n?", schema=int)', lm)
+        assert 'no such voice' in outs(a)[0] and lm.structured is None
+
+# ---- resumed and replayed
+
+MANY = 'rs = llm_map([f"item {i}" for i in range(30)], "How long is it?", schema=int, per_call=5)\ns = llm_query("sum?", schema=list[int])\nk = llm_filter(rs, "it is large", per_call=10)\nt = llm_reduce([str(o)*400 for o in rs], "Which digits are there?")\nr = [rs, s, list(k), t]'
+
+def one_of_all(m):
+    p = m[-1]['content']
+    if 'How long' in p: return '\n'.join(f'{i}: {len(o)}' if i!='3' else f'{i}: many' for i,o in re.findall(r'^(\d+): (.*)$', p.split('Items:\n')[-1], re.M)) if 'Items:' in p else str(len(p.split('Item: ')[1].split('\n')[0]))
+    if 'sum?' in p: return '[1, 2]' if 'You replied' in p else 'three'
+    if 'is large' in p: return '\n'.join(f'{i}: {"yes" if int(o)>6 else "no"}' for i,o in re.findall(r'^(\d+): (\d+)$', p.split('Items:\n')[-1], re.M))
+    return ''.join(sorted(set(re.findall(r'\d', p.split('[1]\n')[-1]))))
+
+def untimed(ev):
+    d = json.loads(to_json(ev))
+    for o in (d, d.get('result') or {}):
+        for k in ('t','seconds'): o.pop(k, None)
+    return d
+
+@pytest.mark.parametrize('at_once', [1,8])
+def test_a_killed_run_pays_for_no_reply_twice(tmp_path, at_once):
+    a = ask(MANY, ScriptedLM(one_of_all, max_concurrency=at_once), log=tmp_path/'a.jsonl', isolation='none')
+    assert a.ok and a.answer[0]==[6]*10+[7]*20 and a.answer[1]==[1,2] and a.answer[2]==[7]*20, outs(a)
+    lines = (tmp_path/'a.jsonl').read_text().splitlines(True)
+    for i in range(3, len(lines)+1, 3 if at_once==1 else 5):
+        log = tmp_path/f'{i}.jsonl'
+        log.write_text(''.join(lines[:i]))
+        paid = sum('"SubReplied"' in o for o in lines[:i])
+        root,sub = ScriptedLM([cell(f'context\n{MANY}\nprint(type(r).__name__)\nFINAL(r)')] if not any('"RootReplied"' in o for o in lines[:i]) else []),ScriptedLM(one_of_all)
+        b = RLM.resume(log, 'Day 1: fog.', model=root, sub_model=sub)
+        assert b.answer==a.answer and len(sub.asked)==len(subs(a))-paid and b.usage.calls==a.usage.calls, i
+    RLM.replay(tmp_path/'a.jsonl', new_log=tmp_path/'b.jsonl')
+    assert [untimed(o) for o in read_log(tmp_path/'a.jsonl')]==[untimed(o) for o in read_log(tmp_path/'b.jsonl')]
+
+def test_the_note_of_a_fallback_is_replayed(tmp_path, bare_env):
+    with server(False) as s: a = ask('r = llm_query("n?", schema=list[int])', LM('openai/fake', base_url=s.url, api_key='x', retries=0), log=tmp_path/'a.jsonl')
+    b = RLM.replay(tmp_path/'a.jsonl', new_log=tmp_path/'b.jsonl', model=ScriptedLM([]), sub_model=ScriptedLM([]))
+    assert a.answer==b.answer==[1,2] and [untimed(o)['event'] for o in read_log(tmp_path/'a.jsonl')]==[untimed(o)['event'] for o in read_log(tmp_path/'b.jsonl')]
+
+def test_cached_replies(tmp_path):
+    for n in (2,0):
+        sub = ScriptedLM(lambda m: '[1, 2]' if 'You replied' in m[-1]['content'] else 'three', cache=tmp_path/'c.sqlite')
+        a = ask('r = llm_query("sum?", schema=list[int])', sub)
+        assert a.answer==[1,2] and len(sub.asked)==n
+
+# ---- llm_map
+
+def test_map_with_a_schema():
+    def sub(m):
+        p = m[-1]['content']
+        lines = re.findall(r'^(\d+): (.*)$', p.split('Items:\n')[-1], re.M) if 'Items:' in p else [('', p.split('Item: ')[1].split('\n')[0])]
+        one = lambda o: json.dumps(dict(n=int(o) if '4' not in o else 'four'))
+        return '\n'.join(f'{i}: {one(o)}' if i else one(o) for i,o in lines)
+    a = ask('r = llm_map(range(12), "Which number?", schema={"n": int})', sub)
+    assert a.answer==[dict(n=i) if i!=4 else None for i in range(12)] and a.usage.by['sub'].calls==3
+    b = ask('r = llm_map(["x", "y"], "Which?", choices=["a", "b"], schema=int)', sub)
+    assert 'choices or a schema, not both' in outs(b)[0]
+
+def test_nothing_is_asked_twice():
+    sub = ScriptedLM(lambda m: '\n'.join(f'{i}: {"ham" if "7" in o else "spam"}' for i,o in re.findall(r'^(\d+): (.*)$', m[-1]['content'].split('Items:\n')[-1], re.M)) if 'Items:' in m[-1]['content'] else 'spam')
+    a = ask('x = [f"i{j}" for j in range(50)]\nq = llm_map(x, "Label.", ["spam", "ham"])\nr = llm_map(x[::-1]+["new", "old"], "Label.", ["spam", "ham"])\nother = llm_map(x, "Label it.", ["spam", "ham"])', sub)
+    assert a.answer[:50]==['ham' if '7' in f'i{j}' else 'spam' for j in range(50)][::-1] and a.answer[50:]==['spam']*2
+    assert [len(re.findall(r'^\d+: ', m[-1]['content'].split('Items:\n')[-1], re.M)) for m in sub.asked]==[40,10,2,40,10]
+
+def test_a_new_run_knows_nothing_of_the_last():
+    from rlm.core import advanced_toolloop
+    from rlm.tools import prep_shell
+    sub = ScriptedLM(lambda m: 'spam')
+    with prep_shell('doc', model=sub, isolation='none') as sh:
+        for n in (1,2):
+            list(advanced_toolloop('Which?', sh=sh, model=ScriptedLM([cell('FINAL(llm_map([context], "Label.", ["spam", "ham"]))')])))
+            assert len(sub.asked)==n
+
+def test_per_call():
+    n = lambda **kw: max(len(re.findall(r'^\d+: ', m[-1]['content'].split('Items:\n')[-1], re.M)) for m in kw['sub'].asked)
+    def sub(model='scripted', **kw): return ScriptedLM(lambda m: '\n'.join(f'{i}: yes' for i,_ in re.findall(r'^(\d+): (.*)$', m[-1]['content'].split('Items:\n')[-1], re.M)) if 'Items:' in m[-1]['content'] else 'yes', model=model, **kw)
+    s = sub(); ask('r = llm_map([f"{i}" for i in range(100)], "Which?", ["yes", "no"])', s); assert n(sub=s)==PER_CALL==40
+    s = sub('local/qwen2.5-1.5b'); ask('r = llm_map([f"{i}" for i in range(5)], "Which?", ["yes", "no"])', s); assert len(s.asked)==5 and PER_CALL_SMALL==1
+    s = sub(); ask('r = llm_map([f"{i}"*3000 for i in range(10)], "Which?", ["yes", "no"])', s); assert n(sub=s)==4
+    s = sub(); s.window = 2048; ask('r = llm_map([f"{i}"*1000 for i in range(10)], "Which?", ["yes", "no"])', s); assert n(sub=s)==3
+    s = sub(); ask('r = llm_map([f"{i}" for i in range(10)], "Which?", ["yes", "no"], per_call="auto")', s); assert n(sub=s)==10
+    assert 'per_call must be' in outs(ask('r = llm_map(["a"], "Which?", per_call=0)', s))[0]
+
+def test_progress_is_seen_and_not_kept(tmp_path):
+    rlm = RLM(mapper('r = llm_map(context, "Label it.", ["spam","ham"], per_call=1)\nprint(r)'), isolation='none', log=tmp_path/'a.jsonl')
+    evs = list(rlm.events('Which?', [f'item {i}' for i in range(200)]))
+    seen = [o.text for o in evs if isinstance(o, Noted) and o.kind=='progress']
+    assert len(seen)==10 and seen[0]=='llm_map: 20 of 200 items' and seen[-1]=='llm_map: 200 of 200 items'
+    assert not any(getattr(o,'kind','')=='progress' for o in read_log(tmp_path/'a.jsonl'))
+    from io import StringIO
+    from rlm.view import Console
+    f = StringIO()
+    c = Console(f)
+    for o in evs: c.show(o)
+    c.close()
+    assert 'llm_map: 100 of 200 items' in f.getvalue()
+    a = RLM(mapper('r = llm_map(context, "Label it.", ["spam","ham"], per_call=1)\nprint(r)'), isolation='none')('Which?', [f'item {i}' for i in range(20)])
+    assert not any(getattr(o,'kind','')=='progress' for o in a.trajectory)
+
+# ---- filter and reduce
+
+def yes_no(m):
+    p = m[-1]['content']
+    say = lambda o: 'perhaps' if '?' in o else 'yes' if '7' in o else 'no'
+    return '\n'.join(f'{i}: {say(o)}' for i,o in re.findall(r'^(\d+): (.*)$', p.split('Items:\n')[-1], re.M)) if 'Items:' in p else say(p.split('Item: ')[1].split('\n')[0])
+
+@pytest.mark.parametrize('isolation', ['auto','none'])
+def test_filter(isolation):
+    a = ask('k = llm_filter([7, "17?", {"n": 27}, "x", "7", 7], "it has a seven")\nprint(len(k), k.unjudged)\nr = [list(k), k.unjudged]', yes_no, isolation)
+    assert a.answer==[[7,{'n':27},'7',7],['17?']] and 'llm_filter: 1 of the items got neither' in outs(a)[0]
+    b = ask('r = llm_filter([], "it has a seven")', yes_no, isolation)
+    assert b.answer==[] and not subs(b)
+    for code,word in (('llm_filter("abc", "x")','takes a list of items'), ('llm_filter(["a"], "")','empty prompt'), ('llm_filter(["a"], "x", per_call=-1)','per_call must be')): assert word in outs(ask(f'r = {code}', yes_no, isolation))[0]
+
+def words_of(m): return ' '.join(sorted(set(re.findall(r'w\d+', m[-1]['content'])))) or 'none'
+
+def test_reduce_is_a_tree_that_fits():
+    sub = ScriptedLM(words_of); sub.window = 2048
+    a = ask('r = llm_reduce([f"w{i} "+"." * 900 for i in range(40)]+["", "w99 "*3000], "Which words are there?")', sub)
+    assert a.answer.split()==sorted([f'w{i}' for i in range(40)]+['w99']) and max(len(m[-1]['content']) for m in sub.asked)<2*1600 and all('Which words' in m[-1]['content'] for m in sub.asked)
+    again = ScriptedLM(words_of); again.window = 2048
+    ask('r = llm_reduce([f"w{i} "+"." * 900 for i in range(40)]+["", "w99 "*3000], "Which words are there?")', again)
+    assert sorted(m[-1]['content'] for m in again.asked)==sorted(m[-1]['content'] for m in sub.asked)
+    assert ask('r = llm_reduce(["w1", "w2"], "Which?")', (one:=ScriptedLM(words_of))).answer=='w1 w2' and len(one.asked)==1
+
+def test_reduce_says_what_went_wrong():
+    long = ScriptedLM(lambda m: 'x'*5000); long.window = 2048
+    a = ask('r = llm_reduce(["."*2000]*9, "Copy.")', long)
+    assert 'so long that no two fit' in outs(a)[0] and len(long.asked)<60
+    n = iter(range(100))
+    assert ask('r = llm_reduce(["w1 "+"."*40_000, "w2 "+"."*40_000], "Which?")', lambda m: LMError('other','no') if next(n)==0 else words_of(m)).answer=='w1 w2'  # tried once more
+    b = ask('r = llm_reduce(["w1 "+"."*40_000, "w2 "+"."*40_000], "Which?")', lambda m: LMError('other','out of tokens') if 'w2' in m[-1]['content'] else 'w1')
+    assert 'llm_reduce: 1 of' in outs(b)[0] and 'out of tokens' in outs(b)[0]
+    for code,word in (('llm_reduce([], "x")','no text'), ('llm_reduce(["", " "], "x")','no text'), ('llm_reduce("abc", "x")','takes a list of items'), ('llm_reduce(["a"], 3)','takes a text'), ('llm_reduce(["a"], "x"*60_000)','no room')): assert word in outs(ask(f'r = {code}', words_of))[0]
+    c = ask('r = llm_reduce(["w1 "+"."*40_000]*6, "Which?")', words_of, max_calls=3)
+    assert 'the budget' in outs(c)[0] and c.usage.calls<=3
+
+def test_help_and_names():
+    a = ask('r = [f.__doc__.splitlines()[0] for f in (llm_query, llm_query_batched, llm_map, llm_filter, llm_reduce)]', words_of)
+    assert ['schema=None' in o for o in a.answer]==[True,True,True,False,False] and a.answer[3].startswith('llm_filter(items: list, condition: str')
+    from rlm.prompts import REPL_SYSTEM_PROMPT,repl_prompt
+    from rlm.tools import RESERVED
+    assert {'llm_filter','llm_reduce'}<=RESERVED and all(o in REPL_SYSTEM_PROMPT for o in ('`llm_filter(','`llm_reduce(','`schema=`')) and 'llm_' not in repl_prompt(False)
+
+# ---- what it saves
+
+@pytest.mark.parametrize('p', [.85,1.])
+def test_oolong_costs_less_than_one_by_one_and_scores_the_same(p):
+    from rlm.oolong import NAMES,items_of,mislabel,oolong,show_item
+    head = 'lines = [o for o in context.splitlines() if o.startswith("Date: ")]\nask = context.split("\\n\\n")[0]+" Which label has this line?"\n'
+    count = f'\nfrom rlm.oolong import answer_from,read_items\nFINAL(answer_from(question, [(d,u,l) for (d,u,_),l in zip(read_items(context), labels)]))'
+    ways = dict(loop=f'{head}labels = llm_query_batched([ask+"\\nReply with one of {", ".join(NAMES)}.\\n\\n"+o for o in lines]){count}', map=f'{head}labels = llm_map(lines, ask, {list(NAMES)}){count}')
+    scores,calls,tokens = {},{},{}
+    for s in oolong.samples(8192, 4, seed=2):
+        known = {show_item(*o):mislabel(show_item(*o), o[3], p, 3) for o in items_of(s)}
+        def sub(m):
+            found = [(i,o) for i,o in re.findall(r'^(?:(\d+): )?(Date: .*)$', m[-1]['content'], re.M)]
+            return '\n'.join(f'{i}: {known[o]}' if i else known[o] for i,o in found)
+        for k,code in ways.items():
+            a = RLM(ScriptedLM([cell(f'question = {s.question!r}\n{code}')]), ScriptedLM(sub), isolation='none')(s.question, s.context)
+            assert a.ok, a.error
+            scores.setdefault(k, []).append(oolong.score(a.answer, s))
+            calls[k],tokens[k] = calls.get(k,0)+a.usage.by['sub'].calls,tokens.get(k,0)+a.usage.by['sub'].tokens
+    assert scores['map']==scores['loop'] and (p<1 or scores['map']==[1]*4)
+    assert calls['loop']/calls['map']>30 and tokens['loop']/tokens['map']>5

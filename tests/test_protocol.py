@@ -93,6 +93,11 @@ def test_a_blob_named_a_million_times(host):
     sh = host(after_exec(lambda c,m: c.say([b'x'*1_000_000], t='final', value=[{'$':'blob','v':0}]*500_000)))
     lost(sh)
 
+quotes = dict(no_list=dict(a=1), numbers=[1], opaque={'$':'opaque','t':'x','v':'y'}, many=['x']*101, long=['x'*10_001], blob=[{'$':'blob','v':7}], deep=[['x']])
+
+@pytest.mark.parametrize('name', quotes)
+def test_forged_quotes_end_the_child(host, name): lost(host(after_exec(lambda c,m: c.say(t='final', value='x', quotes=quotes[name]))))
+
 results = dict(no_names=dict(names=None), stdout=dict(stdout=5), value=dict(value=[1]), error=dict(error=1), kind=dict(error_type=[]), status=dict(status='root'), unhashable_status=dict(status=[1]), omitted=dict(omitted='x'), seconds=dict(seconds='x'), tag=dict(stdout={'$':'tuple','v':[]}), gone=dict(stdout={'$':'blob','v':3}), err=dict(err='x'))
 
 @pytest.mark.parametrize('name', results)

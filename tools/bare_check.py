@@ -9,7 +9,7 @@ assert 'site-packages' in rlm.__file__, f'{rlm.__file__} is not the installed wh
 
 asked = [r for r in md.requires('rlm') if 'extra ==' not in r]
 assert sorted(r.split('!')[0].split('>')[0].split('<')[0].strip() for r in asked)==['fastcore','ipython','litellm'], asked
-extra = [o for o in ('nbdev','execnb','jupytext','pytest','xllamacpp','bm25s','numpy','scipy','matplotlib','distributed','datasets','pandas','pyarrow','markitdown','pathspec') if importlib.util.find_spec(o)]
+extra = [o for o in ('nbdev','execnb','jupytext','pytest','xllamacpp','bm25s','numpy','scipy','matplotlib','distributed','datasets','PIL','pandas','pyarrow','markitdown','pathspec') if importlib.util.find_spec(o)]
 assert not extra, f'the wheel brought {extra}'
 
 from rlm import RLM
@@ -18,6 +18,15 @@ doc = 'Day 1: fog.\n'*5000+'Day 2: the ferry was sold to Torvik.\n'
 root = ScriptedLM([as_response(None, [('run_repl','{"code": "i = context.index(\'sold\')\\nprint(context[i:i+20])"}')]), '```python\nFINAL(llm_query("Who bought it? "+context[i:i+20]))\n```'], tools=True)
 a = RLM(root, ScriptedLM(['Torvik']))('Who bought the ferry?', doc)
 assert a.ok and a.answer=='Torvik' and a.usage.calls==3, a
+assert a.citations[0].line==5001 and 0<a.coverage.root<a.coverage.chars, a.coverage
+for T in (list[int],{'type':'array','items':{'type':'integer'}}):  # litellm brings what checks them
+    a = RLM(ScriptedLM(['```python\nFINAL(["x"]) if context else 0\n```','FINAL([2])']))('Which days?', doc, output_type=T)
+    assert a.ok and a.answer==[2], a
+
+png = b'\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x02\0\0\0\x01\x08\0\0\0\0'
+root = ScriptedLM(['```python\nprint(context)\ncontext.crop((0,0,1,1))\n```', '```python\nFINAL(llm_query("What is it?", images=[context]))\n```'])
+b = RLM(root, ScriptedLM(lambda m: m[-1]['content'][0]['type']))('What is it?', png)
+assert b.answer=='image_url' and 'pip install "rlm[images]"' in root.asked[1][-1]['content'], b
 
 def cli(*args):
     r = subprocess.run([sys.executable,'-m','rlm',*args], capture_output=True, text=True)
