@@ -116,7 +116,7 @@ def _with_images(o, seen):
     if id(o) in seen: return seen[id(o)]
     seen[id(o)] = o
     if isinstance(o,(list,tuple)): seen[id(o)] = [_with_images(v, seen) for v in o]
-    elif isinstance(o,dict): seen[id(o)] = {k:_with_images(v, seen) for k,v in o.items()}
+    elif isinstance(o,dict) and not isinstance(o,FileMap): seen[id(o)] = {k:_with_images(v, seen) for k,v in o.items()}
     elif isinstance(o,(bytes,bytearray)) or is_pil(o): seen[id(o)] = as_image(o) or o
     elif isinstance(o,Path): seen[id(o)] = _image_at(o) or o
     return seen[id(o)]

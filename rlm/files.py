@@ -347,6 +347,7 @@ def _read(self:Files, data, name, parse):
     "What a file holds, from its bytes; from its path, if it is opened and not read"
     if isinstance(data,Path):
         from rlm import context
+        if self.progress: self.progress(name)
         return context._open_big(data, self.encoding, self.errors)
     if self.progress and PurePosixPath(name).suffix.lower() in {**_converters, **_tables}: self.progress(name)
     return read_value(data, name, self.encoding, self.errors, parse, self.max_bytes)
