@@ -157,7 +157,7 @@ def test_folder(tmp_path):
     assert list(m)==['.env.example','.github/w.yml','a/empty.py','a/x.py','b.md','r.pdf','wide.txt'] and m['wide.txt']=='Zoë' and 'Fog' in m['r.pdf']
     assert dict(m.unread)=={'pic.png':'image not named by itself', 'raw':'binary', 'old.txt':'not utf-8', '.env':'may hold secrets', 'id_rsa':'may hold secrets'} and sum(m.left.values())==3
     d = describe(m)
-    for o in ('7 files', '2 .py', '2 binary', '1 not utf-8', "'old.txt'", 'version control', "'b.md'", 'r.pdf, as Markdown'): assert o in d, d
+    for o in ('7 files', '2 .py', '1 binary', '1 image not named', '1 not utf-8', "'old.txt'", 'version control', "'b.md'", 'r.pdf, as Markdown'): assert o in d, d
     assert len(d)<2500 and d.isprintable()
     assert load_context(tmp_path, encoding='latin-1')['old.txt']=='Zoë'
     assert 'KEY' in load_context(tmp_path/'.env')

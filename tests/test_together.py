@@ -97,6 +97,15 @@ def test_coverage_of_a_table(docs):
     assert cov.not_text==0 and .4<cov.root/cov.chars<.6, cov
     assert a.citations[0].found and 'context.iloc[0:400], line 19, ' in str(a.citations[0]), str(a.citations)
 
+def test_a_folder_beside_the_bytes_of_an_image(docs):
+    m = load_context({'photo':png, 'all':docs})
+    assert isinstance(m['photo'], Image) and [k for k,_ in m['all'].unread]==['map.png'] and isinstance(m['all']['port.log'], BigText)
+
+def test_what_is_being_opened_is_said(docs):
+    names = []
+    load_context(Files(docs, progress=names.append))
+    assert names==['port.log']
+
 def test_sources(docs):
     src = source_of(f:=all_of(docs), m:=load_context(f))
     assert fingerprint(load_source(src))==fingerprint(m)
