@@ -20,6 +20,7 @@ from .budget import Budget,BudgetSpent,Ledger,Usage,as_usage
 from .events import Log,RootAsked,RootReplied,RunEnded,RunStarted,SubReplied,SubStarted,read_log
 from .local import local_window
 from .lm import FATAL,LM,LMError,est_tokens,get_lm,submit
+from .dataframes import has_table,is_table,table_text
 from .context import load_context,source_of
 from .shell import cut_middle
 from .run import Answer,check_question,lm_settings
@@ -146,7 +147,10 @@ def publish(self:Talk, ev):
 
 # %% ../nbs/13_benchmarks.ipynb #0d23fbcc
 def as_prompt(context)->str:
-    "A context as text: as it is, or as JSON"
+    "A context as text: as it is, tables as CSV, else as JSON"
+    if is_table(context): return table_text(context)
+    if has_table(context) and isinstance(context,dict): return '\n\n'.join(f'{k}:\n{as_prompt(v)}' for k,v in context.items())
+    if has_table(context): return '\n\n'.join(map(as_prompt, context))
     return context if isinstance(context,str) else json.dumps(context, ensure_ascii=False)
 
 def _brief(prompt:str)->str: return cut_middle(prompt, 3000, 'left out of the log')[0]

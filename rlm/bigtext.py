@@ -14,7 +14,8 @@ from itertools import islice
 from pathlib import Path
 from fastcore.basics import patch
 from .parts import Part
-from .context import ContextError,_binary,_boms,_cut,_mid_lines,_sample,_size,_unreadable
+from .reading import ContextError,_binary,_boms,_cut,_unreadable
+from .context import _mid_lines,_sample,_size
 
 # %% ../nbs/04d_bigtext.ipynb #274412d4
 STEP = 1<<18  # bytes in a segment

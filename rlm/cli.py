@@ -15,7 +15,8 @@ from pathlib import Path
 from .budget import Budget,Usage,as_usage
 from .schema import Form
 from .images import as_image
-from .context import ContextError,decode,load_context,read_text,read_texts,source_of
+from .files import Files,is_url
+from .context import ContextError,decode,load_context,source_of
 from .events import CodeRan,Noted,RunEnded,RunStarted,read_log
 from .view import ENDINGS,Console,as_text,came_back,shorten,visible
 
@@ -31,12 +32,13 @@ _codes = """exit codes:
   1  an error of provider, model, machine   4  a limit of the budget was reached
   2  bad usage or bad input, nothing spent  130  interrupted (143: terminated)"""
 
-_ask_about = """Answer QUESTION from the text of one or more files, however long.
+_ask_about = """Answer QUESTION from files, folders, zip archives, tables, documents, however long.
 The answer goes to stdout, progress to stderr."""
 
 _ask_examples = """examples:
   rlm ask "What is the notice period?" contract.txt
   rlm ask "Which tests fail, and why?" - < ci.log
+  rlm ask "Which ferry carried most, and what did it cost?" reports/ fares.pdf tons.csv --model openai/gpt-5
   rlm ask "Where is the retry logic?" src/*.py --model openai/gpt-5 --sub-model openai/gpt-5-mini --max-cost 0.50 --log runs/
   rlm ask "Whom does it name as tenants?" lease.txt --type "list[str]"
   rlm ask "What is the total of these receipts?" receipts/*.jpg --model openai/gpt-5
@@ -50,10 +52,11 @@ def _new_parser(prog, about, epilog=None, usage=None):
 def ask_parser()->argparse.ArgumentParser:
     "The parser of `rlm ask`"
     p = _new_parser('rlm ask', _ask_about, f'{_ask_examples}\n{_codes}', 'rlm ask QUESTION [FILE|-]... [options]\n       rlm ask --resume LOG [FILE|-]... [options]')
-    p.add_argument('words', metavar='QUESTION [FILE|-]...', nargs='*', help='the question, and files: text of any size, and images (PNG, JPEG, GIF, WebP); - is stdin, and so is a pipe if no file is named; several texts are given to the model as a dict by name')
+    p.add_argument('words', metavar='QUESTION [FILE|-]...', nargs='*', help='the question, and what it is about: files (text of any size, Markdown, JSON, CSV, Parquet, HTML, PDF, DOCX, XLSX, PPTX, EPUB), images (PNG, JPEG, GIF, WebP), folders, zip archives, globs, addresses with --urls; - is stdin, and so is a pipe if no file is named; several are given to the model as a dict by name')
     _model_options(p.add_argument_group('model'))
     _limit_options(p.add_argument_group('limits'))
     _run_options(p.add_argument_group('run'))
+    _file_options(p.add_argument_group('files'))
     _output_options(p.add_argument_group('output'))
     return p
 
@@ -80,8 +83,16 @@ def _run_options(g):
     g.add_argument('--search', action=argparse.BooleanOptionalAction, default=None, help='give the model lexical search over the text (default: for small models)')
     g.add_argument('--max-depth', type=int, metavar='N', help='0: the code asks no other model; 1: it asks sub-models (default); 2: it can also start runs on pieces of the text')
     g.add_argument('--citations', action='store_true', default=None, help='ask the model for the passages that its answer rests on; they are looked up in the text, as is what the answer quotes')
+
+def _file_options(g):
     g.add_argument('--encoding', default='utf-8', help='of files and stdin (default: utf-8)')
     g.add_argument('--errors', choices=['strict','replace','ignore'], default='strict', help='what to do with bytes that are not in that encoding (default: strict)')
+    g.add_argument('--data', action=argparse.BooleanOptionalAction, default=None, help='give JSON, CSV and workbooks to the model as data, HTML as Markdown; or as the text that they are (default: data where a file is named, text in folders)')
+    g.add_argument('--gitignore', action=argparse.BooleanOptionalAction, default=True, help='leave out what .gitignore names, in folders (default: yes)')
+    g.add_argument('--urls', action='store_true', help='fetch the addresses (http, https) that are named')
+    g.add_argument('--private-urls', action='store_true', help='also those on this machine and in its network')
+    g.add_argument('--max-files', type=int, metavar='N', default=10_000, help='files in folders and archives, more are an error (default: 10000)')
+    g.add_argument('--max-bytes', type=int, metavar='N', default=500_000_000, help='bytes of them (default: 500000000)')
 
 def _output_options(g):
     g.add_argument('--log', metavar='PATH', help='write the run to this file as it happens, a JSON object a line; to a file of its own if PATH is a folder')
@@ -220,7 +231,7 @@ def _stdin_bytes(stdin)->bytes:
     if stdin is None: raise BadInput('standard input is closed; name a file')
     return stdin.buffer.read() if hasattr(stdin,'buffer') else stdin.read().encode('utf-8','surrogatepass')
 
-_options = {r'Give it again: context=':'Name its files again: rlm ask --resume LOG FILE...', r'is a folder\..*':'is a folder. Name its files, as in folder/*.txt', r"\b(encoding|errors|isolation)='([\w-]+)'":r'--\1 \2', ' and pass that as a str':'',
+_options = {r'Give it again: context=':'Name its files again: rlm ask --resume LOG FILE...', r'Files\(.*?\b(urls|private)=True\)':lambda m: '--private-urls' if m[1]=='private' else '--urls', r'Files\(\.\.\., gitignore=False\)':'--no-gitignore', r'^max_(files|bytes) must':r'--max-\1 must', r'Files\(\.\.\., max_(files|bytes)=(\d+)\)':r'--max-\1 \2', r"\b(encoding|errors|isolation)='([\w-]+)'":r'--\1 \2', ' and pass that as a str':'',
     r'\bprices=\(.*?\)':'--prices IN OUT (dollars per million tokens)', r'\bapi_key=':'--api-key-env NAME', r'\bbase_url\b=?':'--base-url', r'\bmax_(cost|time|steps|calls|tokens)=':r'--max-\1 ',
     r'\bmax_cost\b':'--max-cost', r'\(max_(steps|calls|tokens|time)\)':r'(--max-\1)', r'The time-out of a call is set by timeout=':'To wait less long, give --timeout or --max-time'}
 
@@ -234,19 +245,35 @@ def read_context(
     files:list, # Names of files; `-` is standard input
     encoding:str='utf-8', # Of files and standard input
     errors:str='strict', # As in `bytes.decode`
-    stdin=None # `sys.stdin` if not given
-)->str|dict: # The text, or a dict of texts by name
+    stdin=None, # `sys.stdin` if not given
+    **kw # More for `Files`
+): # Text, lists and dictionaries, a table; or a dict by name
     "Read what the question is about, or say why not by `BadInput`"
     stdin,files = stdin or sys.stdin,list(dict.fromkeys(files))
     if not files:
         if stdin is None or stdin.isatty(): raise BadInput('nothing to ask about: name a file, or pipe a text in, as in `rlm ask "..." - < notes.txt`')
         files = ['-']
     try:
-        paths = [Path(o) for o in files if o!='-']
-        res = {} if not paths else {paths[0].name:read_text(paths[0],encoding,errors)} if len(paths)==1 else read_texts(paths,encoding,errors)
-        if '-' in files: res['stdin' if paths else '-'] = as_image(data:=_stdin_bytes(stdin)) or decode(data, encoding, errors, name='standard input')
-        return load_context(next(iter(res.values())) if len(files)==1 else res)
-    except ContextError as e: raise BadInput(_as_options(str(e).replace('The context is empty', f'{", ".join(map(_name,files))}: empty'))) from None
+        named = [o for o in files if o!='-']
+        if '-' not in files: return load_context(_files(named, encoding=encoding, errors=errors, **kw))
+        text = as_image(data:=_stdin_bytes(stdin)) or decode(data, encoding, errors, name='standard input')
+        if not named: return load_context(text)
+        res = _files(named, encoding=encoding, errors=errors, **kw).as_map()
+        res['stdin'] = text
+        return load_context(res)
+    except ContextError as e: raise BadInput(_as_options(re.sub(r'^(The context|.+?) is empty', lambda m: f'{", ".join(map(_name,files)) if m[1]=="The context" else m[1]}: empty', str(e)))) from None
+
+def _files(names, urls=False, private=False, **kw)->Files:
+    return Files(*names, urls=urls or private, private=private, **kw)
+
+def _say_what_is_read(wait=3):
+    "Something that says which document is being read, once that has taken a while, and then now and again"
+    last = [time.monotonic()]
+    def say(name):
+        if time.monotonic()-last[0]>wait:
+            last[0] = time.monotonic()
+            tell(f'reading {name}')
+    return say
 
 def _name(o): return 'standard input' if o=='-' else str(o)
 
@@ -341,15 +368,20 @@ def result(
 # %% ../nbs/16_cli.ipynb #5e1385d8
 def _source(args, context):
     "Where the context of a command line came from, for `--resume`"
-    paths = [Path(o) for o in dict.fromkeys(args.files) if o!='-']
-    known = context if not paths or '-' in args.files else paths[0] if len(paths)==1 else paths
-    return source_of(known, context, args.encoding, args.errors)
+    if not args.files or '-' in args.files: return source_of(context, context, args.encoding, args.errors)
+    plain = len(set(args.files))==1 and not is_url(args.files[0]) and not {k:v for k,v in _how(args).items() if v not in (None,False)}
+    return source_of(Path(args.files[0]) if plain else _files(args.files, **_how(args), encoding=args.encoding, errors=args.errors), context, args.encoding, args.errors)
+
+def _how(args)->dict:
+    "How files are to be read, as for `Files`; what is as usual left out"
+    kw = dict(data=args.data, urls=args.urls, private=args.private_urls)
+    return kw | {k:v for k,d in dict(gitignore=True, max_files=10_000, max_bytes=500_000_000).items() if (v:=getattr(args,k))!=d}
 
 def _run(args, model):
     "The run of a command line, ready to play; `None` for one that is resumed and had ended"
     from rlm.core import RLM,to_resume
     kw = _check_ask(args) | (dict(model=model, sub_model=model) if model is not None else {})
-    context = read_context(args.files, args.encoding, args.errors) if args.files or not args.resume else None
+    context = read_context(args.files, args.encoding, args.errors, **_how(args), progress=None if args.quiet else _say_what_is_read()) if args.files or not args.resume else None
     if args.resume:
         res = to_resume(args.resume, context, **kw)
         return res and res[1]

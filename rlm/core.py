@@ -163,7 +163,7 @@ def _finish(self:RLM, run)->Answer:
 @patch
 def __call__(self:RLM,
     question:str, # What to find out
-    context, # Text, a `Path`, bytes, or a list or dict of text
+    context, # Text, a `Path`, `Files`, bytes, a table, an image, or a list or dict of these: see `load_context`
     output_type=None, # The form of this answer, as for `RLM`
     validator=None # A check of this answer, as for `RLM`
 )->Answer:

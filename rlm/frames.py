@@ -10,6 +10,7 @@ import ctypes,json,socket,struct,sys
 from array import array
 from fastcore.basics import patch
 from .parts import Part
+from .dataframes import from_arrow,has_table,is_table,table_bytes,to_arrow
 from .shell import pack,unpack
 
 # %% ../nbs/05b_frames.ipynb #2738c406
@@ -131,8 +132,17 @@ class _Growing:
         ctypes.pythonapi.Py_DecRef(ctypes.c_void_p(self.p))
         return s
 
+# %% ../nbs/05b_frames.ipynb #1480b2d5
+class _Table:
+    "A table of known size, written chunk by chunk"
+    def __init__(self, n, meta): self.meta,self.buf,self.at = meta,bytearray(n),0
+    def add(self, b):
+        self.buf[self.at:self.at+len(b)] = b
+        self.at += len(b)
+    def done(self): return from_arrow(self.meta, self.buf)
+
 # %% ../nbs/05b_frames.ipynb #8ec4e877
-def _is_big(o): return (isinstance(o, str) and len(o)>_CHUNK) or (type(o) in (list,dict) and len(o)>2000)
+def _is_big(o): return (isinstance(o, str) and len(o)>_CHUNK) or (type(o) in (list,dict) and len(o)>2000) or has_table(o)
 
 def _pieces(v, key=None):
     "The messages that build `v` in the child"
@@ -140,6 +150,12 @@ def _pieces(v, key=None):
     if isinstance(v, str) and len(v)>_CHUNK:
         yield dict(t='stage', op='str', n=len(v), mx=_widest(v), **k),[]
         for i in range(0, len(v), _CHUNK): yield dict(t='stage', op='text'),[v[i:i+_CHUNK].encode('utf-8','surrogatepass')]
+        yield dict(t='stage', op='end'),[]
+    elif is_table(v):
+        meta,data = to_arrow(v)
+        yield dict(t='stage', op='table', n=len(data), meta=pack(meta), **k),[]
+        with memoryview(data) as m:
+            for i in range(0, len(m), _CHUNK): yield dict(t='stage', op='text'),[bytes(m[i:i+_CHUNK])]
         yield dict(t='stage', op='end'),[]
     elif type(v) in (list,dict):
         yield dict(t='stage', op=type(v).__name__, **k),[]
@@ -181,6 +197,7 @@ class _Builder:
     def __call__(self, m, blobs):
         op,key = m['op'],unpack(m.get('k'))
         if op=='str': self.stack.append((_Growing(m['n'], m['mx']), key))
+        elif op=='table': self.stack.append((_Table(m['n'], unpack(m['meta'])), key))
         elif op in ('list','dict'): self.stack.append(([] if op=='list' else {}, key))
         elif op=='text': self.stack[-1][0].add(blobs[0])
         elif op=='value': self.put(unpack(m['v'], blobs), key)
@@ -189,11 +206,12 @@ class _Builder:
             top.update(items) if isinstance(top, dict) else top.extend(items)
         elif op=='end':
             o,key = self.stack.pop()
-            self.put(o.done() if isinstance(o, _Growing) else o, key)
+            self.put(o.done() if isinstance(o, (_Growing,_Table)) else o, key)
 
 def _size(v):
     "About how much memory a staged value takes"
     if isinstance(v, (str,bytes)): return sys.getsizeof(v)
+    if is_table(v): return table_bytes(v)
     if isinstance(v, Part): return v.held
     if isinstance(v, dict): return 200*len(v)+sum(map(_size, v.values()))
     if isinstance(v, (list,tuple)): return 60*len(v)+sum(map(_size, v))

@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['BLOCK', 'MOST', 'PLACES', 'GAP', 'ALIKE', 'GRAM', 'LEAST', 'SKIP', 'AGAIN', 'KINDS', 'ENTRIES', 'STEP', 'letters',
-           'Letters', 'Place', 'page_at', 'whole_words', 'nearest', 'Citation', 'cite', 'quoted', 'align', 'union',
-           'texts_read', 'uses', 'PartRead', 'Coverage', 'percent', 'coverage', 'Citations', 'check', 'coverage_svg']
+           'Letters', 'named', 'Place', 'page_at', 'whole_words', 'nearest', 'Citation', 'cite', 'quoted', 'align',
+           'union', 'texts_read', 'uses', 'PartRead', 'Coverage', 'percent', 'coverage', 'Citations', 'check',
+           'coverage_svg']
 
 # %% ../nbs/08_provenance.ipynb #ccc41829
 import ast,re,unicodedata
@@ -18,7 +19,8 @@ from itertools import groupby
 from fastcore.basics import patch
 from .prompts import parse_python
 from .events import ChildEvent,RunEnded
-from .context import flatten,place,walk
+from .context import flatten,is_rows,place,walk
+from .dataframes import is_table
 
 # %% ../nbs/08_provenance.ipynb #f5a1cccd
 _word = re.compile(r'[^\W_]+')
@@ -58,7 +60,7 @@ class Letters:
     ):
         self.keys,self.texts,out,n,g = [],[],[],0,0
         self.at,self.src,self.begins,self.first = array('Q'),array('Q'),array('Q',[0]),array('Q',[0]) # Of blocks: letters and characters before; of parts: characters and letters before
-        for k,s in flatten(ctx):
+        for k,s in flatten(ctx, 30_000):  # of a table long parts, since each begins with the names of its columns
             starts = _blocks(s)
             for i,o in zip(starts, new:=_block_letters(s, starts)):
                 self.at.append(n)
@@ -99,6 +101,11 @@ def pieces(self:Letters, a:int, b:int):
         a,p = end,p+1
 
 # %% ../nbs/08_provenance.ipynb #6b8114c5
+def named(part)->str:
+    "A part as a reader knows it: the name of a file, an expression for rows of a table"
+    if isinstance(part,tuple): return place(part) if is_rows(part) else '/'.join(map(str, part))
+    return part if isinstance(part,str) else place((part,))
+
 @dataclass
 class Place:
     "A place in the context"
@@ -110,7 +117,7 @@ class Place:
     text:str='' # What stands there
 
     def __str__(self):
-        name = '' if self.part is None else ('/'.join(map(str, self.part)) if isinstance(self.part,tuple) else self.part if isinstance(self.part,str) else place((self.part,)))+', '
+        name = '' if self.part is None else f'{named(self.part)}, '
         return f'{name}{f"page {self.page}, " if self.page else ""}line {self.line:,}, characters {self.start:,}-{self.end:,}'
 
 _mark = re.compile(r'^[ \t]{0,8}[-=#*\[<(!][-=#*\[<(! \t]{0,40}(?:page|slide|seite|p\.)[ \t]*(?:number|no\.?)?[ \t]*:?[ \t]*(\d{1,6})\b[^\n]{0,40}$', re.I|re.M)
@@ -604,6 +611,9 @@ def _in_chars(L, spans, most=10_000)->list:
     return [(L.keys[p],s,e) for a,b in spans[:most] for p,s,e in _first(L.pieces(a, b), most)][:most]
 
 # %% ../nbs/08_provenance.ipynb #8e253d81
+def _no_text(ctx)->int: # Values that nothing is read of, as far as can be told
+    return sum(not (o is None or isinstance(o,str) or is_table(o)) for _,o in walk(ctx))
+
 def coverage(
     events, # The events of a run
     ctx # Its context as `load_context` returns it, or its `Letters`
@@ -617,7 +627,7 @@ def coverage(
     spans['read'] = union(spans['root']+spans['sub'])
     unsure = _amount(union(o[2:4] for os in segs.values() for o in os if o[4]))
     how = {uses(getattr(o,'code','') or '') for o in events if type(o).__name__=='CodeRan'}
-    other = 0 if isinstance(ctx,(str,Letters)) else sum(not isinstance(o,str) and o is not None for _,o in walk(ctx))
+    other = 0 if isinstance(ctx,(str,Letters)) else _no_text(ctx)
     return Coverage(len(L.text), *[_amount(spans[k]) for k in ('root','sub','read')], unsure, 'all' if 'all' in how else 'part' if 'part' in how else '', len(L.keys), other,
                     _parts_read(L, spans), {k:_in_chars(L, spans[k]) for k in ('root','sub')}, spans)
 
@@ -655,7 +665,7 @@ def check(
     "Where an answer stands in the context, and how much of the context was read"
     L = Letters(ctx)
     cov = coverage(events, L)
-    if not isinstance(ctx, str): cov.not_text = sum(not isinstance(o,str) and o is not None for _,o in walk(ctx))
+    if not isinstance(ctx, str): cov.not_text = _no_text(ctx)
     said = _said(answer)
     asked = dict.fromkeys((q for t in said for q in quoted(t)), 'answer') | dict.fromkeys(quotes or (), 'model')
     res = Citations()

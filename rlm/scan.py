@@ -8,7 +8,7 @@ __all__ = ['stems_of', 'lowered', 'scan']
 # %% ../nbs/07b_scan.ipynb #48d784fa
 import math
 from fastcore.basics import patch
-from .context import walk
+from .context import flatten,walk
 from .bigtext import BigText
 from .search import Hit,Hits,_query,_stop,_terms,_word
 
@@ -73,7 +73,7 @@ def scan(
     "The passages that hold most of the query's words, rare ones before frequent ones, by one pass over the text"
     q = _query(query, k)
     if not (stems:=stems_of(q)): return Hits(note='Give it a few words that the passage may hold, not only such as stand everywhere', query=q)
-    texts,tally = {_key(p):o for p,o in walk(ctx) if isinstance(o,(str,BigText))},_Tally(stems)
+    texts,tally = dict(_texts(ctx)),_Tally(stems)
     for part,o in texts.items():
         before = ' '
         for off,s in _chunks(o, 2000*_size): tally.add(part, off, s, before); before = s[-1]
@@ -86,6 +86,12 @@ def scan(
         if len(hits)==k: break
     gone = [w for (_,w),d in zip(stems.items(), tally.df) if not d]
     return Hits(hits, q, f"(nowhere in the text: {', '.join(gone)})" if gone and hits else '')
+
+def _texts(ctx):
+    "Each `(part,text)`; of a table its rows, as `flatten` gives them"
+    for p,o in walk(ctx):
+        if isinstance(o,(str,BigText)): yield _key(p),o
+        else: yield from (((*p,*k),s) for k,s in flatten(o))
 
 def _key(path): return None if not path else path[0] if len(path)==1 and path[0] is not None else path
 

@@ -9,7 +9,7 @@ __all__ = ['fold', 'stem', 'terms', 'spans', 'Hit', 'Hits', 'Index']
 import re,threading,unicodedata
 from importlib.util import find_spec
 from fastcore.basics import patch,store_attr
-from .context import flatten,place
+from .context import flatten,is_rows,place
 
 # %% ../nbs/07_search.ipynb #f24e2619
 _word  = re.compile(r"[\w\u0300-\u036f]+(?:[.\-][\w\u0300-\u036f]+)*")
@@ -101,7 +101,7 @@ def _quote(text, n=700):
 def __repr__(self:Hit):
     p = self.part
     path = () if p is None else p if isinstance(p,tuple) else (p,)
-    return f"{place(path)}[{self.start}:{self.end}]\n{_quote(self.text)}"
+    return f"{place(path)}{'' if is_rows(p) else f'[{self.start}:{self.end}]'}\n{_quote(self.text)}"
 
 # %% ../nbs/07_search.ipynb #de68f405
 class Hits(list):

@@ -18,6 +18,7 @@ from dataclasses import dataclass,field
 from decimal import Decimal
 from fractions import Fraction
 from fastcore.basics import patch,store_attr
+from .dataframes import is_table,own_copy,table_text
 from .schema import as_argument,as_plain
 from .parts import Part
 from .images import Image,is_pil
@@ -83,7 +84,7 @@ class CrossError(ValueError):
 
 def _opaque(o, n=10_000):
     "An `Opaque` of any object, however badly it behaves"
-    try: text = str(o)
+    try: text = table_text(o) if is_table(o) and len(o)<=5000 else str(o)  # pandas' own text leaves rows out
     except Exception as e: text = f'<str() failed: {type(e).__name__}>'
     return dict([('$','opaque'), ('t',type(o).__name__[:200]), ('v',_pack_str(cut_middle(text, n, '')[0], None))])
 
@@ -715,8 +716,12 @@ def timed_out(res, secs, kept='The variables assigned so far are kept.'):
 def listed(
     args:tuple # Arguments as the model's code gave them
 ):
-    "Arguments with their generators turned into lists, and types into their JSON schema: what cannot be sent as it is can still be sent"
-    return [list(a) if isinstance(a, Iterator) and not isinstance(a, io.IOBase) else as_argument(a) for a in args]
+    "Arguments with generators, columns of tables and arrays turned into lists, and types into their JSON schema: what cannot be sent as it is can still be sent"
+    return [list(a) if isinstance(a, Iterator) and not isinstance(a, io.IOBase) else (getattr(a,'tolist',None) or a.to_list)() if _is_column(a) else as_argument(a) for a in args]
+
+def _is_column(a)->bool:
+    "Whether `a` is a column of a table, or an array"
+    return type(a).__module__.split('.')[0] in ('pandas','numpy','polars') and (hasattr(a,'tolist') or hasattr(a,'to_list')) and getattr(a,'ndim',1)>0 and not hasattr(a,'columns')
 
 def same_error(
     name:str, # The class of the host's exception
@@ -920,4 +925,4 @@ def _copied(o):
     "Containers anew, so that the model's code cannot change the caller's; strings as they are"
     if type(o) is list: return [_copied(v) for v in o]
     if type(o) is dict: return {k:_copied(v) for k,v in o.items()}
-    return o
+    return own_copy(o) if is_table(o) else o

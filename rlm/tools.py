@@ -20,6 +20,8 @@ from .local import local_window
 from .parts import Part
 from .images import Image,ImageError,and_text,content_of,illustrate,image_doc
 from .lm import FATAL,LM,LMError,get_lm,submit,wait,est_tokens
+from .dataframes import has_table
+from .files import is_url,plain
 from .context import load_context,describe,looks_like_path,place,source_of,walk
 from .shell import Shell,Result,cut_middle
 from .sandbox import make_shell
@@ -446,6 +448,7 @@ def rlm_query(self:SubCalls,
 )->str:
     "Ask a question about a piece of context, and have it answered by a run with a shell of its own"
     check_prompt(query, 'rlm_query')
+    if getattr(context,'type_name','')=='DataFrame': raise TypeError('rlm_query takes a text, or a list or dict of text, not a DataFrame: rlm_query("what to find out", context.to_csv())')
     if not isinstance(context, Image) and (not isinstance(context, (str,list,tuple,dict)) or not len(context)): raise TypeError(f'rlm_query takes a question and a piece of context, not {cut_middle(repr(context), 60, "")[0]}: rlm_query("what to find out", context[a:b])')
     if self.children: return self._submit(self.children.ask(query, context))
     return self.llm_query(f'{as_text(context)}\n\n---\n\nAnswer from the text above: {query}', images=[o for _,o in walk(context) if isinstance(o, Image)])
@@ -479,7 +482,7 @@ def has_search()->bool:
     return importlib.util.find_spec('bm25s') is not None
 
 def prep_shell(
-    context, # Text, a `Path`, bytes, or a list or dict of text: see `load_context`
+    context, # Text, a `Path`, `Files`, bytes, a table, or a list or dict of these: see `load_context`
     model:'str|LM|None'=None, # The model that `llm_query` asks
     base_url:str|None=None, # Its server, if it speaks OpenAI's protocol at an address of its own
     search:bool|None=None, # Put `search` into the shell; by default for small models
@@ -493,6 +496,7 @@ def prep_shell(
     "A shell with `context`, `llm_query` and the rest in it"
     if not isinstance(max_depth,int) or isinstance(max_depth,bool) or max_depth<0: raise ValueError(f'max_depth must be a whole number from 0, not {max_depth!r}')
     ctx = load_context(context, encoding=encoding)
+    if is_url(context): warnings.warn(f"the context is the text {context!r}, which is also an address. To fetch it, pass Files({context!r}, urls=True)", stacklevel=3)
     if looks_like_path(context): warnings.warn(f"the context is the text {context!r}, which is also the name of a file. To read the file, pass Path({context!r})", stacklevel=3)
     lm = get_lm(model, base_url=base_url, **kw)
     if search and not has_search(): raise ImportError('search needs the package bm25s: pip install "rlm[search]"')
@@ -508,7 +512,7 @@ def prep_shell(
 
 def _holds_all(o, ctx)->bool:
     "Whether `o` is the context, or a text with all of it inside"
-    return o==ctx or (isinstance(o,str) and isinstance(ctx,str) and len(o)>=len(ctx)>0 and ctx in o)
+    return (not has_table(ctx) and o==ctx) or (isinstance(o,str) and isinstance(ctx,str) and len(o)>=len(ctx)>0 and ctx in o)
 
 def _watch(parts):
     "A function that says what is wrong with the files that are still read from; `None` if nothing"
@@ -524,7 +528,7 @@ def _furnish(sh, ctx, lm, search, max_depth=1):
     sh.holds,sh.ctx,sh.changed = (lambda o: _holds_all(o, ctx)),ctx,_watch(parts)
     sh.sub,sh.extras,sh.max_depth,sh.about = SubCalls(lm),{},max_depth,lambda sample=160: describe(ctx, sample)
     sh.length = len(ctx) if isinstance(ctx,str) else None
-    sh.stage('context', ctx)
+    sh.stage('context', plain(ctx))
     sub = sh.sub
     for f in (sub.SHOW_BUDGET, *((sub.llm_query, sub.llm_query_batched, sub.llm_map, sub.llm_reduce, sub.rlm_query, sub.rlm_query_batched) if max_depth else ())): sh.bind(f.__name__, f)
     if max_depth: sh.bind('llm_filter', sub.llm_filter, result=Kept)
@@ -538,7 +542,7 @@ def _furnish(sh, ctx, lm, search, max_depth=1):
 def add_search(sh:Shell, ctx):
     "Put `search(query, k=3)` into a shell"
     from rlm.search import Index,Hits
-    lock,index,big = threading.Lock(),[],any(hasattr(o,'chunks') for _,o in walk(ctx))
+    lock,index,big = threading.Lock(),[],any(isinstance(o, Part) and hasattr(o,'chunks') for _,o in walk(ctx))
     def search(query:str, k:int=3):
         "The k passages of the context that match the words of the query best"
         if big: return _scan(ctx, query, k)

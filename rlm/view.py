@@ -13,7 +13,7 @@ from fastcore.basics import patch
 from .presets import frame_output,small_preset
 from .budget import Usage,as_usage,money
 from .events import ChildEvent,CodeRan,CodeStarted,Noted,from_dict,is_paid,RootReplied,SubReplied,SubStarted,ToolRan
-from .provenance import percent,coverage_svg
+from .provenance import percent,coverage_svg,named
 from .run import Answer
 
 # %% ../nbs/11_view.ipynb #b5877654
@@ -476,7 +476,7 @@ def citation_html(c)->str:
 def coverage_html(cov, most:int=12)->str:
     "A `Coverage` as HTML: a strip of the whole, and of each of the first parts"
     key = ''.join(f'<span style="color:{c}">■</span> {t}&ensp;' for c,t in (('#0072B2','above: shown to the root'),('#E69F00','below: given to sub-models'),('#999','never read')))
-    def row(o): return _small(f'{esc(o.part,200)}: {percent(o.read, o.chars)} read')+coverage_svg(cov, o.first, o.first+o.chars, 400, f'{visible(str(o.part))}: {percent(o.read, o.chars)} read')
+    def row(o): return _small(f'{esc(named(o.part),200)}: {percent(o.read, o.chars)} read')+coverage_svg(cov, o.first, o.first+o.chars, 400, f'{visible(named(o.part))}: {percent(o.read, o.chars)} read')
     rest = _small(f'… and {cov.n_parts-most:,} more parts') if cov.n_parts>most else ''
     return f'<div style="margin:6px 0">{coverage_svg(cov)}{_small(key)}{_small(esc(cov))}</div>'+(_fold('by part', ''.join(map(row, cov.parts[:most]))+rest) if cov.n_parts>1 else '')
 

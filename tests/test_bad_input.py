@@ -22,6 +22,7 @@ def at():
 @pytest.fixture(autouse=True)
 def clean(bare_env, tmp_path):
     for name,data in dict(a=b'Sing, O goddess', empty=b'', blank=b' \n', latin='Größe'.encode('latin-1'), binary=b'a\0b').items(): Path(f'{name}.txt').write_bytes(data)
+    Path('void').mkdir()
 
 def rlm(at, **kw): return RLM('openai/fake', **{**dict(base_url=at['good'], isolation='none', retries=0), **kw})
 
@@ -34,7 +35,7 @@ def undocumented(x:str): return x
     ('Who?', '', {}, 'context is empty'), ('Who?', ' \n', {}, 'context is empty'), ('Who?', [], {}, 'context is empty'), ('Who?', {'a':''}, {}, 'context is empty'), ('Who?', Path('blank.txt'), {}, 'blank.txt is empty'),
     ('', 'x', {}, "question is empty: ''"), (' ', 'x', {}, 'question is empty'), (None, 'x', {}, 'question must be a text, not NoneType'), (5, 'x', {}, 'not int: 5'),
     ('Who?', None, {}, 'context is a NoneType'), ('Who?', 5, {}, 'context is an int'), ('Who?', {1,2}, {}, 'a set.*Make a list'), ('Who?', ['x',object()], {}, r'context\[1\] is an object'), ('Who?', sys.stdin, {}, 'pass its Path'),
-    ('Who?', Path('none.txt'), {}, 'none.txt does not exist'), ('Who?', Path('.'), {}, 'is a folder.*glob'), ('Who?', Path('binary.txt'), {}, 'binary.txt is not text'),
+    ('Who?', Path('none.txt'), {}, 'none.txt does not exist'), ('Who?', Path('void'), {}, 'void holds no file that can be read'), ('Who?', Path('*.md'), {}, 'holds no file'), ('Who?', Path('binary.txt'), {}, 'binary.txt is not text'),
     ('Who?', Path('latin.txt'), {}, "latin.txt is not utf-8: byte 0xf6 at offset 2.*latin-1"), ('Who?', b'caf\xe9', {}, "not utf-8: byte 0xe9 at offset 3.*errors='replace'"),
     ('Who?', 'x', dict(max_steps=0), 'max_steps must be.*not 0'), ('Who?', 'x', dict(max_steps='5'), "max_steps must be.*not '5'"), ('Who?', 'x', dict(max_cost=1), 'price of openai/fake.*prices='),
     ('Who?', 'x', dict(tools=[untyped]), "untyped: parameter 'x' has no type"), ('Who?', 'x', dict(tools=[undocumented]), 'undocumented has no docstring'), ('Who?', 'x', dict(tools=['ls']), "function.*'ls'"),
@@ -97,7 +98,7 @@ def rlm_ask(*args, timeout=60, **env):
     return r.returncode,out,err
 
 @pytest.mark.parametrize('args,says', [
-    (['Who?','empty.txt'], 'empty.txt: empty'), (['Who?'], 'standard input: empty'), (['','a.txt'], 'question is empty'), (['Who?','none.txt'], 'none.txt does not exist'), (['Who?','.'], 'is a folder. Name its files'),
+    (['Who?','empty.txt'], 'empty.txt: empty'), (['Who?'], 'standard input: empty'), (['','a.txt'], 'question is empty'), (['Who?','none.txt'], 'none.txt does not exist'), (['Who?','void'], 'void holds no file that can be read'),
     (['Who?','latin.txt'], 'latin.txt is not utf-8: byte 0xf6 at offset 2. Name its encoding, such as --encoding latin-1, or pass --errors replace'), (['Who?','binary.txt'], 'binary.txt is not text'),
     (['Who?','a.txt','--max-steps','0'], '--max-steps must be a whole number above 0, not 0'), (['Who?','a.txt','--base-url','localhost:8'], "--base-url must begin with http:// or https://, not 'localhost:8'")],
     ids=lambda o: '_'.join(o)[:30] if isinstance(o,list) else '')

@@ -211,7 +211,7 @@ def test_large_paths_are_opened_so(tmp_path, monkeypatch):
     ctx = load_context([tmp_path/'a.txt', tmp_path/'b.txt'])
     assert ctx['a.txt']=='short' and isinstance(ctx['b.txt'], BigText) and ctx['b.txt'].count('long')==1000
     d = describe(ctx)
-    assert "`context['b.txt']` is a BigText of 5,000 characters" in d and '.finditer(' in d and '2 parts (BigText and str), 5,005 characters' in d
+    assert "`context['b.txt']` is a BigText of 5,000 characters" in d and '.finditer(' in d and '2 files by path (BigText and str), 5,005 characters' in d
     assert isinstance(load_context({'x':tmp_path/'b.txt'})['x'], BigText)
     assert describe([ctx['b.txt']]*8).count('finditer')==1 and 'There are 3 more of these' in describe([ctx['b.txt']]*8)
     assert len(describe(ctx['b.txt'], 0))<1500 and "== 'long" not in describe(ctx['b.txt'], 0)

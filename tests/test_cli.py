@@ -91,7 +91,7 @@ class Terminal(io.StringIO):
     def isatty(self): return True
 
 @pytest.mark.parametrize('args,msg', [
-    (['ask'], 'no question'), (['ask','  ','a.txt'], 'question is empty'), (['ask','Q?','nope.txt'], 'nope.txt does not exist'), (['ask','Q?','.'], 'is a folder'),
+    (['ask'], 'no question'), (['ask','  ','a.txt'], 'question is empty'), (['ask','Q?','nope.txt'], 'nope.txt does not exist'), (['ask','Q?','void'], 'void holds no file that can be read'),
     (['ask','Q?'], 'nothing to ask about'), (['ask','Q?','bin'], 'not text'), (['ask','Q?','latin'], '--encoding latin-1'), (['ask','Q?','empty'], 'empty'),
     (['ask','Q?','a.txt','--max-steps','0'], '--max-steps must be'), (['ask','Q?','a.txt','--max-steps','many'], 'invalid int'), (['ask','Q?','a.txt','--max-cost','-1'], '--max-cost'),
     (['ask','Q?','a.txt','--max-time','nan'], '--max-time'), (['ask','Q?','a.txt','--model',''], '--model is empty'), (['ask','Q?','a.txt','--base-url','localhost:1'], 'http://'),
@@ -102,6 +102,7 @@ def test_bad_input(capsys, monkeypatch, args, msg):
     Path('bin').write_bytes(b'a\0b')
     Path('latin').write_bytes('Größe'.encode('latin-1'))
     Path('empty').write_text('')
+    Path('void').mkdir()
     monkeypatch.setattr('sys.stdin', Terminal())
     rc,out,err = here(capsys, *args)
     assert rc==2 and not out and msg in re.sub(r'\s+',' ',err), err

@@ -9,7 +9,7 @@ assert 'site-packages' in rlm.__file__, f'{rlm.__file__} is not the installed wh
 
 asked = [r for r in md.requires('rlm') if 'extra ==' not in r]
 assert sorted(r.split('!')[0].split('>')[0].split('<')[0].strip() for r in asked)==['fastcore','ipython','litellm'], asked
-extra = [o for o in ('nbdev','execnb','jupytext','pytest','xllamacpp','bm25s','numpy','scipy','matplotlib','distributed','datasets','PIL') if importlib.util.find_spec(o)]
+extra = [o for o in ('nbdev','execnb','jupytext','pytest','xllamacpp','bm25s','numpy','scipy','matplotlib','distributed','datasets','PIL','pandas','pyarrow','markitdown','pathspec') if importlib.util.find_spec(o)]
 assert not extra, f'the wheel brought {extra}'
 
 from rlm import RLM
