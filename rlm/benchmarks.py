@@ -151,7 +151,7 @@ def as_prompt(context)->str:
     if is_table(context): return table_text(context)
     if has_table(context) and isinstance(context,dict): return '\n\n'.join(f'{k}:\n{as_prompt(v)}' for k,v in context.items())
     if has_table(context): return '\n\n'.join(map(as_prompt, context))
-    return context if isinstance(context,str) else json.dumps(context, ensure_ascii=False)
+    return context if isinstance(context,str) else json.dumps(context, ensure_ascii=False, default=str)  # an image by its name: these arms send text
 
 def _brief(prompt:str)->str: return cut_middle(prompt, 3000, 'left out of the log')[0]
 

@@ -203,3 +203,8 @@ def test_benchmark_functions_have_the_fields_of_the_seed(tmp_path):
     r = benchmark_rlm(story, Q, model=ScriptedLM(['```repl\nprint(context[:9])\n```','FINAL(Agnes)']), isolation='none')
     assert {'method','time','tokens','answer'}<=set(v)==set(r) and v['answer']==r['answer']=='Agnes' and isinstance(read_log(tmp_path/'v.jsonl')[-1], RunEnded)
     with pytest.raises(ValueError, match='question'): benchmark_vanilla(story, ' ', model=ScriptedLM([]))
+
+def test_an_image_in_the_context_stands_by_its_name_in_arms_that_send_text():
+    from test_images import made
+    lm = ScriptedLM(lambda m: 'Final Answer: fog' if '<png image, 64×48 pixels' in m[-1]['content'] and 'a foggy day' in m[-1]['content'] else 'Final Answer: none')
+    assert benchmark_vanilla([made('PNG'), 'a foggy day'], 'What weather?', model=lm)['answer']=='fog'
