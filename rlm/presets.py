@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['SMALL_PROMPT', 'READ_MOST', 'CUES', 'Preset', 'frame_output', 'Example', 'example_messages', 'small_prompt',
            'can_read', 'missed_hint', 'fact_examples', 'count_examples', 'label_examples', 'pair_examples',
-           'choice_examples', 'kind_of', 'examples_for', 'small_preset', 'is_small', 'get_preset', 'system_prompt']
+           'choice_examples', 'table_examples', 'kind_of', 'examples_for', 'small_preset', 'is_small', 'get_preset',
+           'system_prompt']
 
 # %% ../nbs/00b_presets.ipynb #ae293b1e
 import re
@@ -61,8 +62,8 @@ def example_messages(e:Example, preset:Preset, search:bool=True)->list:
     return [*res, dict(role='assistant', content=f'FINAL({e.final})')]
 
 # %% ../nbs/00b_presets.ipynb #4ebc6bb5
-_SMALL = '''You answer a question about a long text. You cannot see the text. It is in the Python variable `context`. Each reply is one of two things:
-- one ```python block that looks at the text. You are then shown its output.
+_SMALL = '''You answer a question about a long {what}. You cannot see the {what}. It is in the Python variable `context`. Each reply is one of two things:
+- one ```python block that looks at the {what}. You are then shown its output.
 - FINAL(the answer), when an output you were shown answers the question.
 '''
 _WAYS = dict(
@@ -70,11 +71,12 @@ _WAYS = dict(
     count='Cut the text into rows and count with code. Never guess: the answer must follow from an output.\n',
     label='Cut the text into rows, let llm_map tell what kind each row is of, and count with code: the kind does not stand in the row. Never guess: the answer must follow from an output.\n')
 _WAYS['pair'] = _WAYS['label']
+_WAYS['table'] = 'It is a pandas DataFrame: compute the answer with pandas. Never guess: the answer must follow from an output.\n'
 
 def small_prompt(kind:str='fact', sub_calls:bool=True)->str:
     "The system prompt of a small model, for a kind of question"
     kind = 'count' if kind in ('label','pair') and not sub_calls else kind
-    return _SMALL+_WAYS.get(kind, _WAYS['fact'])
+    return _SMALL.format(what='table' if kind=='table' else 'text')+_WAYS.get(kind, _WAYS['fact'])
 
 SMALL_PROMPT = small_prompt()
 
@@ -182,6 +184,16 @@ def choice_examples(search:bool)->list:
         "`context` is a str of 143,009 characters in 1,920 lines. context[:60] == 'THE LAMPS OF THE COAST\\n\\nA lamp is known by its period, and '. Two lines in its middle: 'In 1902 the keeper put a mirror behind the wick.', 'It was seen from Torvik.'.",
         [(_find('1902 keeper changed', search)+'\nprint(hits)', '[70112] In 1901 the oil was changed for a better one. In 1902 the keeper put a mirror behind the wick. It was seen from Torvik.')], 'B')]
 
+# %% ../nbs/00b_presets.ipynb #0cc3e07e
+_oil = """`context` is a pandas DataFrame of 1,412 rows and 4 columns, about 41,020 characters (about 10,255 tokens) as text. Its columns: 'year' (int64), 'lighthouse' (str), 'keeper' (str), 'oil' (float64).\
+ context.head(2).to_csv(index=False) == 'year,lighthouse,keeper,oil\\n1897,Torvik,Ahrens,212.5\\n1897,Halm,Bovens,180.0\\n'"""
+
+def table_examples()->list:
+    "What is computed from a table"
+    keepers = Example('How many different keepers were there at Halm before 1900?', _oil, [('rows = context[(context["lighthouse"] == "Halm") & (context["year"] < 1900)]\nprint(len(rows), rows["keeper"].nunique())', '38 5')], '5')
+    most = Example('Which lighthouse burned the most oil in 1902?', _oil, [('rows = context[context["year"] == 1902]\nprint(rows.groupby("lighthouse")["oil"].sum().sort_values(ascending=False).head(3))', 'lighthouse\nTorvik    2410.0\nRiede     1987.5\nHalm      1640.0\nName: oil, dtype: float64')], 'Torvik')
+    return [keepers, most]
+
 # %% ../nbs/00b_presets.ipynb #7d0ae302
 CUES = dict(
     choice=r'^\W*A[).] .*\n\W*B[).] ',
@@ -196,6 +208,7 @@ def kind_of(question:str)->str:
 def examples_for(kind:str, search:bool=True, sub_calls:bool=True, length:int|None=None)->list: # The most fitting ones last
     "The examples for a kind of question"
     (why,who),(hail,stops) = fact_examples(search, sub_calls, length if kind=='fact' else None),count_examples()
+    if kind=='table': return table_examples()
     if kind=='choice': return [why, who, *choice_examples(search)]
     if kind=='label' and sub_calls: return [who, hail, *label_examples()]
     if kind=='pair' and sub_calls: return [hail, label_examples()[-1], *pair_examples()]
@@ -207,10 +220,11 @@ def small_preset(
     search:bool=True, # Whether the shell has `search`; the examples do without it if not
     sub_calls:bool=True, # Whether the shell has `llm_query` and its kin
     question:str='', # What will be asked: the examples are those most like it
-    length:int|None=None # Characters of the context, if it is one text
+    length:int|None=None, # Characters of the context, if it is one text
+    table:bool=False # Whether the context is a pandas DataFrame
 )->Preset:
     "How small models are spoken to"
-    kind = kind_of(question)
+    kind = 'table' if table else kind_of(question)
     p = Preset('small', small_prompt(kind, sub_calls), search=True, sample={'fact':0, 'label':1000, 'pair':1000}.get(kind, 240), remind=True, one_block=True, max_output=2400, max_tokens=400, stuck_temperature=.7)
     return replace(p, examples=[m for e in examples_for(kind, search, sub_calls, length) for m in example_messages(e, p, search)])
 
@@ -226,13 +240,14 @@ def get_preset(
     search:bool=True, # Whether the shell has `search`
     sub_calls:bool=True, # Whether the shell has `llm_query` and its kin
     question:str='', # What will be asked
-    length:int|None=None # Characters of the context, if it is one text
+    length:int|None=None, # Characters of the context, if it is one text
+    table:bool=False # Whether the context is a pandas DataFrame
 )->Preset:
     "The preset to use"
     if isinstance(preset, Preset): return preset
     name = preset or ('small' if is_small(model) else 'strong')
     if name not in ('small','strong'): raise ValueError(f"there is no preset {preset!r}: use 'strong', 'small' or a Preset")
-    return small_preset(search, sub_calls, question, length) if name=='small' else Preset('strong', repl_prompt(sub_calls))
+    return small_preset(search, sub_calls, question, length, table) if name=='small' else Preset('strong', repl_prompt(sub_calls))
 
 # %% ../nbs/00b_presets.ipynb #a1c3c995
 def system_prompt(

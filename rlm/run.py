@@ -137,7 +137,7 @@ class Run:
         if not isinstance(sp,(str,type(None))): raise ValueError(f'sp, the system prompt, must be a text, not {type(sp).__name__}')
         if mode not in ('auto','tools','code'): raise ValueError(f"mode must be 'auto', 'tools' or 'code', not {mode!r}")
         store_attr('question,sh,root,final_prompt,max_nudges,tape,over')
-        self.preset = get_preset(preset, root.model, search=_offers_search(sh), sub_calls=sh.max_depth>0, question=question, length=sh.length)
+        self.preset = get_preset(preset, root.model, search=_offers_search(sh), sub_calls=sh.max_depth>0, question=question, length=sh.length, table=sh.is_table)
         self.budget = budget or Budget()
         self.sp,self.examples = system_prompt(sp, self.preset)
         self._set_tools(list(tools or []))

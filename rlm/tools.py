@@ -20,7 +20,7 @@ from .local import local_window
 from .parts import Part
 from .images import Image,ImageError,and_text,content_of,illustrate,image_doc
 from .lm import FATAL,LM,LMError,get_lm,submit,wait,est_tokens
-from .dataframes import has_table
+from .dataframes import has_table,is_table
 from .files import is_url,plain
 from .context import load_context,describe,looks_like_path,place,source_of,walk
 from .shell import Shell,Result,cut_middle
@@ -527,7 +527,7 @@ def _furnish(sh, ctx, lm, search, max_depth=1):
     parts = [(p,o) for p,o in walk(ctx) if isinstance(o, Part)]
     sh.holds,sh.ctx,sh.changed = (lambda o: _holds_all(o, ctx)),ctx,_watch(parts)
     sh.sub,sh.extras,sh.max_depth,sh.about = SubCalls(lm),{},max_depth,lambda sample=160: describe(ctx, sample)
-    sh.length = len(ctx) if isinstance(ctx,str) else None
+    sh.length,sh.is_table = len(ctx) if isinstance(ctx,str) else None, is_table(ctx) and hasattr(ctx,'iloc')
     sh.stage('context', plain(ctx))
     sub = sh.sub
     for f in (sub.SHOW_BUDGET, *((sub.llm_query, sub.llm_query_batched, sub.llm_map, sub.llm_reduce, sub.rlm_query, sub.rlm_query_batched) if max_depth else ())): sh.bind(f.__name__, f)

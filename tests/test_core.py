@@ -761,3 +761,10 @@ def test_examples_follow_the_question():
     ends = small_preset(question='Which?\n\nA) one\nB) two').examples
     assert ends[-1]['content']=='FINAL(B)'
     assert 'FINAL(sorted(reached))' in small_preset(question='List all edges of the graph').examples[-1]['content']
+
+def test_a_table_has_examples_of_its_own():
+    pd = pytest.importorskip('pandas')
+    root = ScriptedLM(['```python\nprint(context.groupby("boat")["tons"].sum().idxmax())\n```', 'FINAL(Elbe)'], model='tiny-1b')
+    a = RLM(root)('Which kind of boat carried the most?', pd.DataFrame(dict(boat=['Brage','Elbe','Elbe'], tons=[3,2,2])))
+    asked = root.asked[0]
+    assert a.answer=='Elbe' and 'a long table' in asked[0]['content'] and 'with pandas' in asked[0]['content'] and 'groupby("lighthouse")' in asked[-4]['content'] and 'search("' not in str(asked)
