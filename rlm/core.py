@@ -282,3 +282,26 @@ def _taped(self:RLM, tape:Tape, context)->Run:
     run = self.run(tape.start.question, load_source(tape.start.source, context), tape)
     run.sh.source = lambda: tape.start.source
     return run
+
+# %% ../nbs/10_core.ipynb #378a186e
+@patch
+def chat(self:RLM,
+    context, # Text, a `Path`, bytes, or a list or dict of text
+    log=None, # Path of a JSONL log of all questions, or a folder to have one made in it; that of the `RLM` if not given
+    **kw # More for `Chat`: total_cost, total_calls, total_tokens, window_share
+):
+    "Begin a conversation about a context: `chat = rlm.chat(context)`, then `chat(question)` as often as wanted"
+    from rlm import chat
+    return chat.Chat(self, context, log, **kw)
+
+@patch(cls_method=True)
+def load_chat(cls:RLM, log, context=None, added=None, model=None, sub_model=None, **kw):
+    "A conversation as it was when its log ended, to go on with: see `load_chat` in `10b_chat`"
+    from rlm import chat
+    return chat.load_chat(log, context, added, model, sub_model, **kw)
+
+@patch(cls_method=True)
+def replay_chat(cls:RLM, log, context=None, added=None, new_log=None, model=None, sub_model=None, **kw):
+    "Play a recorded conversation again: see `replay_chat` in `10b_chat`"
+    from rlm import chat
+    return chat.replay_chat(log, context, added, new_log, model, sub_model, **kw)
