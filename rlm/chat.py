@@ -76,7 +76,8 @@ class Chat:
         total_calls:int|None=None, # Calls to any model at most, all questions together
         total_tokens:int|None=None, # Tokens in and out at most, all questions together
         window_share:float=.5, # The share of the root model's window that earlier messages may take; beyond it a record takes their place
-        began:ChatStarted|None=None # How it began, if it goes on from a log
+        began:ChatStarted|None=None, # How it began, if it goes on from a log
+        source=None # A function that gives what the log is to say of where the context came from, if it was read elsewhere
     ):
         if not 0<window_share<1: raise ValueError(f'window_share must lie between 0 and 1, not {window_share!r}')
         store_attr('rlm,window_share')
@@ -85,7 +86,7 @@ class Chat:
         self.pending,self.run,self.lock,self.history,self.stopping = None,None,threading.Lock(),'history',False
         self.id = began.id if began else uuid.uuid4().hex[:12]
         self.sh = rlm._shell(context)
-        try: self._begin(log or rlm.log, began)
+        try: self._begin(log or rlm.log, began, source)
         except BaseException: self.sh.close(); raise
 
 def _totals(calls, tokens, cost)->dict:
@@ -97,10 +98,10 @@ def _totals(calls, tokens, cost)->dict:
 
 # %% ../nbs/10b_chat.ipynb #aed7ca1b
 @patch
-def _begin(self:Chat, log, began):
+def _begin(self:Chat, log, began, source):
     "Put the shell into order, and write the first line of the log"
     sh = self.sh
-    self.contexts,self.origin = {'context':sh.ctx},sh.source
+    self.contexts,self.origin = {'context':sh.ctx},source or sh.source
     sh.source,sh.about = self._source,lambda sample=160: '\n\n'.join(about(k, c, sample) for k,c in self.contexts.items())
     run = self.rlm._run_in(sh, '(a conversation)', self.rlm.form, self._budget())  # what is wrong with models, tools or limits is said now
     self.log = log if isinstance(log,Log) or not log else Log(log, (self.rlm.lm.api_key, sh.sub.lm.api_key), self.id)
@@ -129,13 +130,14 @@ def about(name:str, ctx, sample:int=160)->str:
 # %% ../nbs/10b_chat.ipynb #fec7536c
 @patch
 def add(self:Chat,
-    context # As for a question of an `RLM`
+    context, # As for a question of an `RLM`
+    source:dict|None=None # What the log is to say of where it came from, if it was read elsewhere
 )->str: # The name of the variable that holds it
     "Give more context, of which the model is told with the next question"
     ctx,n = load_context(context, encoding=self.rlm.encoding),len(self.contexts)+1
     with self._at_work("adding a context"):
         while f'context_{n}' in self.sh.user_ns: n += 1
-        return self._added(f'context_{n}', ctx, source_of(context, ctx, self.rlm.encoding))
+        return self._added(f'context_{n}', ctx, source or source_of(context, ctx, self.rlm.encoding))
 
 @patch
 def _added(self:Chat, name, ctx, source)->str:

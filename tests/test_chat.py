@@ -487,3 +487,102 @@ def test_settled():
     assert [(o['tool_call_id'],o['content']) for o in got[3:]]==[('c2','Your answer was: 3'),('c3','(not run: the answer had been given)')] and not said
     assert settled(m[:1], a)[0][-1]==dict(role='assistant', content='Your answer was: 3')
     assert settled([*m[:1], dict(role='assistant', content='x')], a)==([*m[:1], dict(role='assistant', content='x')],'Your answer was: 3')
+
+# the command line
+
+from test_cli import cmd,env,here
+from rlm.cli import parse
+import rlm.cli as cli
+
+CLI = {'Who is it about?':['who = context[:4]','FINAL(who)'], 'And who else?':['print(context_2)','FINAL([who, context_2[:4]])'], 'Fails?':['1/0', None, None, None, None, None, None], 'Again?':['FINAL(len(history))']}
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path/'a.txt').write_text('Ida signed the lease.\n'*20)
+    (tmp_path/'b b.txt').write_text('Olav signed the amendment.\n')
+    return tmp_path
+
+def reply(req):
+    i = max(i for i,o in enumerate(req.messages) if o['role']=='user' and 'Question: ' in o['content'])
+    s = CLI[req.messages[i]['content'].split('Question: ')[-1]][sum(o['role']=='assistant' for o in req.messages[i:])]
+    return Reply(py(s) if s else 'Hm.')
+
+def chatted(server, *args, lines='', timeout=100):
+    r = subprocess.run([*cmd('chat', *args), *(() if '--resume' in args else ('--model','openai/fake','--base-url',server.url))], input=lines, capture_output=True, text=True, timeout=timeout, env=env(OPENAI_API_KEY='x'))
+    assert 'Traceback' not in r.stderr+r.stdout, r.stderr
+    return r
+
+def test_command_line_from_a_pipe(files):
+    with FakeServer(reply) as s:
+        r = chatted(s, 'a.txt', '--log', 'c.jsonl', lines='Who is it about?\n\n/add nope.txt\n/add "b b.txt"\n/nope\n/vars\nAnd who else?\n/cost\n')
+        assert (r.returncode,r.stdout)==(0,'Ida \n["Ida ", "Olav"]\n'), r.stderr
+        for o in ('nope.txt does not exist', 'context_2: b b.txt', 'there is no command /nope', 'who: str, 4 characters', '2 questions: 4 calls', 'step 2', 'rlm chat --resume c.jsonl'): assert o in r.stderr, o
+        n = len(s.requests)
+        r = chatted(s, '--resume', 'c.jsonl', '-q', lines='Again?')
+        assert (r.returncode,r.stdout,r.stderr)==(0,'2\n','') and len(s.requests)==n+1
+        assert [o.name for o in read_log('c.jsonl') if isinstance(o,ContextAdded)]==['context_2'] and 'b b.txt' in str(read_log('c.jsonl'))
+        r = chatted(s, '--resume', 'c.jsonl', '--json', '-q', '--max-calls', '3', lines='Again?\nFails?\n/quit\nAgain?')
+        got = [json.loads(o) for o in r.stdout.splitlines()]
+        assert (got[0]['answer'],got[0]['status'],got[1]['status'],len(got))==(3,'answer','budget',2)
+        assert r.returncode==4 and got[0]['coverage']['n_parts']==2 and got[0]['log']=='c.jsonl'
+
+def test_command_line_goes_on_with_a_killed_question(files):
+    with FakeServer(reply) as s:
+        chatted(s, 'a.txt', '--log', 'c.jsonl', lines='Who is it about?\n')
+        lines = Path('c.jsonl').read_text().splitlines(keepends=True)
+        n = next(i for i,o in enumerate(lines) if '"CodeRan"' in o)+1
+        Path('c.jsonl').write_text(''.join(lines[:n]))
+        before = len(s.requests)
+        r = chatted(s, '--resume', 'c.jsonl', lines='Again?\n')
+        assert r.stdout=='Ida \n1\n' and len(s.requests)==before+2 and '0 questions so far' in r.stderr
+
+def test_bad_command_lines(files, capsys):
+    model = ScriptedLM(['FINAL(1)'])
+    RLM(ScriptedLM(['FINAL(1)']*2), isolation='none', log='r.jsonl')('One?', TEXT)
+    for args,said in ((['chat'],'name a file'), (['chat','-'],'where the questions come from'), (['chat','nope.txt'],'does not exist'), (['chat','a.txt','--max-steps','0'],'--max-steps'), (['chat','a.txt','--resume','r.jsonl','--log','x'],'leave --log out'),
+                      (['chat','--resume','r.jsonl'],'not the log of a conversation'), (['chat','a.txt','--total-cost','-1'],'total_cost'), (['chat','a.txt','--nope'],'--nope')):
+        rc,out,err = here(capsys, *args, model=model)
+        assert (rc,out)==(2,'') and said in err, (args,err)
+    with RLM(ScriptedLM(['FINAL(1)']*2), isolation='none').chat('x'*2_000_000, log='big.jsonl') as chat: chat('One?')
+    rc,out,err = here(capsys, 'chat', '--resume', 'big.jsonl', model=model)
+    assert rc==2 and 'rlm chat --resume LOG FILE' in err
+    rc,out,err = here(capsys, 'ask', '--resume', 'big.jsonl', model=model)
+    assert rc==2 and 'is the log of a conversation' in err
+
+@pytest.mark.skipif(sys.platform=='win32', reason='needs a pty')
+def test_at_a_terminal(files):
+    "A prompt, Ctrl-C in a question, which leaves the conversation, and Ctrl-D"
+    import pty
+    def slow(req): return Reply('late', delay=30) if 'Slow?' in str(req.messages[-1]) else reply(req)
+    with FakeServer(slow) as s:
+        pid,fd = pty.fork()
+        if not pid: os.execve(sys.executable, [*cmd('chat','a.txt','--model','openai/fake','--base-url',s.url,'--log','c.jsonl')], env(OPENAI_API_KEY='x'))
+        seen = ''
+        def until(text, n=1):
+            nonlocal seen
+            t = time.monotonic()
+            while seen.count(text)<n and time.monotonic()-t<60: seen += os.read(fd, 65536).decode(errors='replace')
+        until('rlm> ')
+        os.write(fd, b'Slow?\n')
+        while not s.requests: time.sleep(.05)
+        os.write(fd, b'\x03')
+        until('rlm> ', 2)
+        os.write(fd, b'Who is it about?\n')
+        until('rlm> ', 3)
+        os.write(fd, b'\x04')
+        assert os.waitpid(pid, 0)[1]==0 and 'Interrupted' in seen and '\nIda' in seen.replace('\r','') and 'Traceback' not in seen, seen
+    assert [o.status for o in read_log('c.jsonl') if isinstance(o,RunEnded)]==['interrupted','answer']
+
+@pytest.mark.skipif(sys.platform=='win32', reason='needs signals')
+@pytest.mark.parametrize('busy', [True,False])
+def test_terminated(files, busy):
+    "SIGTERM ends the conversation, in a question and between two"
+    with FakeServer(lambda req: Reply('late', delay=30)) as s:
+        p = subprocess.Popen(cmd('chat','a.txt','--model','openai/fake','--base-url',s.url,'--log','c.jsonl'), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env(OPENAI_API_KEY='x'))
+        if busy: p.stdin.write('Slow?\n'); p.stdin.flush()
+        while not (s.requests if busy else Path('c.jsonl').exists() and Path('c.jsonl').stat().st_size): time.sleep(.05)
+        p.terminate()
+        p.wait(60)  # with its input still open
+        out,err = p.communicate(timeout=60)
+        assert p.returncode==143 and 'Traceback' not in err, err
