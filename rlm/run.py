@@ -134,7 +134,7 @@ class Run:
         output_type=None, # The form of the answer: a type, a pydantic model, a dataclass, an Enum, a JSON schema, a list of choices; any if not given
         validator=None, # Called with an answer of that form; `None` or `True` takes it, a text or an exception is the reason why not
         before:list|None=None, # The messages of a conversation that this run goes on with
-        opening:str|None=None, # What the model is told with the question, in place of the description of the context
+        opening:str|None=None, # What the model is told before that; where it goes on with messages, in place of the description of the context
         chat:dict|None=None # What the log is to hold of the conversation that the run is a part of
     ):
         check_question(question)
@@ -707,7 +707,7 @@ def _start(self:Run)->RunStarted:
         for k,f in self.tools.items():
             if f is not self.repl: self.sh.bind(k, self._code_tool(k, f)); extras[f'{k}(...)'] = (f.__doc__ or '').strip()
     new = [dict(role='system', content=self.sp), *self.examples] if self.before is None else []
-    new.append(dict(role='user', content=(first_message(self.question, about, extras) if self.opening is None else f'{self.opening}\n\nQuestion: {self.question}')+self._wanted))
+    new.append(dict(role='user', content=self._first_words(about, extras)+self._wanted))
     if self._resumes: new = list(self.tape.start.messages)
     self.messages = [*(self.before or ()), *new]
     self.first = list(self.messages)
@@ -715,6 +715,12 @@ def _start(self:Run)->RunStarted:
     self._bind_check()
     return RunStarted(id=self.id, question=self.question, model=self.root.model, sub_model=self.sh.sub.lm.model, context=about,
                       settings=self._settings()|(dict(chat=self.chat) if self.chat else {}), messages=new, source=self.sh.source() if self.log else {})
+
+@patch
+def _first_words(self:Run, about, extras)->str:
+    "The question, with what stands before it"
+    if self.before is None: return '\n\n'.join(o for o in (self.opening, first_message(self.question, about, extras)) if o)
+    return '\n\n'.join(o for o in (self.opening, f'Question: {self.question}') if o)
 
 @patch
 def _settings(self:Run)->dict:

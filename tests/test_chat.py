@@ -403,7 +403,7 @@ def test_compaction(tmp_path):
     anew = [i for i,o in enumerate(starts) if not o.settings['chat']['goes_on']]
     assert anew[0]==0 and len(anew)>=3 and all(starts[i].messages[0]['role']=='system' for i in anew)
     said = starts[anew[1]].messages[-1]['content']
-    assert said.startswith('Earlier in this conversation:\n1. Question: Question 0?\n   Answer: 0') and '`v0` (str, 0 characters)' in said and '`history` is a list' in said and said.endswith(f'Question: Question {anew[1]}?')
+    assert said.startswith('Earlier in this conversation:\n1. Question: Question 0?\n   Answer: 0') and '`v0` (str, 0 characters)' in said and '`history` is a list' in said and said.endswith(f'Question: Question {anew[1]}?') and '`context` is a str of' in said and said.count('Question: Question')==anew[1]+1
     t = Script({'More?':['FINAL([o["answer"] for o in history][-1])']}, window=4500)
     with RLM.load_chat(tmp_path/'c.jsonl', model=t.root) as b: assert b.messages==chat.messages and b('More?').answer==1110
 
@@ -419,7 +419,7 @@ def test_small_models_begin_anew():
     with RLM(root, isolation='none', preset='small').chat(TEXT) as chat: got = [chat(q).answer for q in ('Who sold the ferry?','How many of the days mention hail? Count them.')]
     assert got==['Ida',3]
     first,last = root.asked[0],root.asked[-1]
-    assert last[0]['role']=='system' and last[0]!=first[0] and '1. Question: Who sold the ferry?\n   Answer: Ida' in last[-1]['content'] and '`ferry` (str, 3 characters)' in last[-1]['content']
+    assert last[0]['role']=='system' and last[0]!=first[0] and '1. Question: Who sold the ferry?\n   Answer: Ida' in last[-1]['content'] and '`ferry` (str, 3 characters)' in last[-1]['content'] and '`context` is a str of' in last[-1]['content']
 
 def test_record():
     past = [dict(question=f'Q{i}?', answer=None if i==2 else i, status='answer', steps=[]) for i in range(5)]
