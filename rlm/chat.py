@@ -197,7 +197,6 @@ def _opening(self:Chat)->tuple: # The messages to go on with, what the model is 
 def _remember(self:Chat):
     "Put the conversation so far into the shell"
     if not self.answers: return
-    if len(self.answers)==1 and 'history' in self.sh.user_ns: self.history = 'chat_history'
     self.sh.stage(self.history, [exchange(a) for a in self.answers])
 
 @patch(as_prop=True)
@@ -252,9 +251,15 @@ def settled(messages:list, a:Answer)->tuple: # The messages, and what is still t
 
 # %% ../nbs/10b_chat.ipynb #ec928441
 @patch
+def _is_taken(self:Chat, name)->bool:
+    try: return name in self.sh.user_ns
+    except RuntimeError: return False  # the shell is gone
+
+@patch
 def _keep(self:Chat, run:Run, a:Answer):
     "Take an answer, and what is left of its messages, into the conversation"
     n,first = len(self.answers),getattr(run, 'first', None)
+    if not n and self._is_taken('history'): self.history = 'chat_history'
     if first and a.status in ('error','interrupted'):
         self.messages,self.said = [*first, dict(role='assistant', content=f'(This question was broken off before there was an answer. What had been done for it is in {self.history}[{n}]["steps"]; the variables are kept.)')],''
     elif first: self.messages,self.said = settled(run.messages, a)
@@ -354,16 +359,18 @@ def _chat_of(events, log)->tuple: # Its `ChatStarted`, and what came then: `Cont
     "The conversation of a log"
     at = max((i for i,o in enumerate(events) if isinstance(o,ChatStarted)), default=None)
     if at is None: raise LogError(f'{log} is not the log of a conversation'+(': RLM.resume(log) goes on with a run' if events else ''))
-    res = []
+    res,q = [],None
     for o in events[at+1:]:
         if isinstance(o,ContextAdded): res.append(o)
-        elif isinstance(o,RunStarted): res.append([o])
-        elif q:=next((q for q in reversed(res) if isinstance(q,list)), None): q.append(o)
+        elif not isinstance(o,RunStarted): q and q.append(o)
+        elif 'chat' in o.settings: res.append(q:=[o])
+        else: q = None  # a run that somebody has logged here
     return events[at],res
 
-def _to_go_on(events, kw)->bool:
-    "Whether there is more to be had of a question: it was cut off, failed, or a limit is another one now"
+def _to_go_on(events, kw, more:bool)->bool:
+    "Whether there is more to be had of a question: it was cut off, failed, or a limit is another one now, one of the whole conversation too (`more`)"
     tape = Tape(events)
+    if more and tape.end and tape.end.status=='budget': return True
     same = all(kw[k]==tape.start.settings.get(k) for k in _limits if k in kw)
     return tape.end is None or tape.end.status in ('error','interrupted') or (tape.end.status!='answer' and not same)
 
@@ -473,16 +480,16 @@ def load_chat(
         start,items = _chat_of(read_log(file.path), log)  # now that nobody else adds to it
         chat = Chat(rlm, load_source(start.source, context), file, began=start, **mine)
         chat.origin = lambda: start.source
-        try: chat._load(items, added or {}, kw)
+        try: chat._load(items, added or {}, kw, any(mine.get(k)!=start.settings.get(k) for k in _chat_kw[:3]))
         except BaseException: chat.close(); raise
         return chat
     except BaseException: file.close(); raise
 
 @patch
-def _load(self:Chat, items, added, kw):
+def _load(self:Chat, items, added, kw, more):
     for i,o in enumerate(items):
         if isinstance(o,ContextAdded): self._put(o.name, load_source(o.source, added.get(o.name)))
-        elif any(isinstance(q,list) for q in items[i+1:]) or not _to_go_on(o, kw): self._restore(o)
+        elif any(isinstance(q,list) for q in items[i+1:]) or not _to_go_on(o, kw, more): self._restore(o)
         else: self.pending = o
     if self.pending: self.news = [o.name for o in items[items.index(self.pending)+1:]]
 

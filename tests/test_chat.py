@@ -237,8 +237,9 @@ def test_limits(tmp_path):
     s = Script({'One?':['a = 1','b = 2','FINAL(a)'], 'Two?':['FINAL(b)'], 'Three?':['FINAL(3)']})
     with RLM(s.root, isolation='none', max_steps=9).chat(TEXT, total_calls=4, log=tmp_path/'c.jsonl') as chat:
         assert [chat(q).status for q in ('One?','Two?','Three?')]==['answer','answer','budget'] and len(s.asked)==4 and chat.usage.calls==4
-    with RLM.load_chat(tmp_path/'c.jsonl', model=s.root, total_calls=5) as chat:
-        assert chat('Three?').answer==3 and len(s.asked)==5
+    with RLM.load_chat(tmp_path/'c.jsonl', model=s.root) as chat: assert not chat.pending and chat('Three?').status=='budget' and len(s.asked)==4
+    with RLM.load_chat(tmp_path/'c.jsonl', model=s.root, total_calls=6) as chat:
+        assert chat.pending and chat.resume().answer==3 and len(s.asked)==5 and [a.status for a in chat.answers]==['answer','answer','budget','answer']
     with pytest.raises(ValueError, match='total_cost must be a number above 0, not -1'): RLM(s.root).chat(TEXT, total_cost=-1)
     with pytest.raises(ValueError, match='window_share must lie between 0 and 1'): RLM(s.root).chat(TEXT, window_share=2)
     with pytest.raises(ValueError, match='price of openai/my-own is not known'): RLM('openai/my-own', base_url='http://127.0.0.1:9/v1', isolation='none').chat(TEXT, total_cost=1)
@@ -446,6 +447,21 @@ def test_log_in_a_folder_and_of_the_rlm(tmp_path):
     for kw,given in ((dict(log=str(tmp_path/'runs')+os.sep),{}), ({},dict(log=str(tmp_path/'runs')+os.sep))):
         with RLM(s.root, isolation='none', **kw).chat(TEXT, **given) as chat: chat('One?')
         assert chat.log.path==tmp_path/'runs'/f'{chat.id}.jsonl' and [type(o).__name__ for o in read_log(chat.log.path)][:2]==['ChatStarted','RunStarted'] and chat.answers[0].log==chat.log.path
+
+def test_another_run_in_the_log(tmp_path):
+    s = Script({'One?':['FINAL(1)'], 'Two?':['FINAL(len(history))']})
+    with RLM(s.root, isolation='none').chat(TEXT, log=tmp_path/'c.jsonl') as chat: chat('One?')
+    RLM(ScriptedLM([py('context'), 'FINAL(9)']), isolation='none', log=tmp_path/'c.jsonl')('Else?', TEXT)
+    with RLM.load_chat(tmp_path/'c.jsonl', model=s.root) as b: assert [a.answer for a in b.answers]==[1] and b('Two?').answer==1
+
+def test_a_question_that_cannot_begin(monkeypatch):
+    s = Script({'One?':['FINAL(1)'], 'Two?':['FINAL(len(history))']})
+    with RLM(s.root, isolation='none').chat(TEXT) as chat:
+        chat('One?')
+        with monkeypatch.context() as m:
+            m.setattr(RLM, '_run_in', lambda *a, **kw: 1/0)
+            with pytest.raises(ZeroDivisionError): chat('Two?')
+        assert chat('Two?').answer==1 and chat.history=='history'
 
 def test_settings_come_again(tmp_path):
     s = Script({'One?':['FINAL(1)'], 'Two?':['FINAL(2)']}, window=3000)
