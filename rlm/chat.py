@@ -8,10 +8,10 @@ __all__ = ['UNKNOWN_WINDOW', 'exchange', 'recap', 'still_there', 'Chat', 'about'
 # %% ../nbs/10b_chat.ipynb #c299e688
 import asyncio,json,re,threading,uuid,warnings
 from contextlib import contextmanager
-from dataclasses import asdict,fields,replace
+from dataclasses import asdict,replace
 from types import SimpleNamespace
 from fastcore.basics import patch,store_attr
-from .budget import Budget,Usage,as_usage,money
+from .budget import Budget,Usage,as_usage
 from .schema import Form,as_form,brief
 from .parts import Part
 from .images import Image,image_doc
@@ -43,7 +43,7 @@ def recap(
     "Questions and answers so far, the last of them in any case"
     rows,n = [],0
     for i,d in reversed(list(enumerate(past, 1))):
-        said = brief(as_text(d['answer']), 1000) if d['answer'] is not None else '(none: the question was broken off)'
+        said = brief(as_text(d['answer']), 1000) if d['answer'] is not None or d['status']=='answer' else '(none was found)' if d['status'] in ('steps','budget') else '(none: the question was broken off)'
         row = f"{i}. Question: {brief(d['question'], 500)}\n   Answer: {said}"
         n += len(row)
         if rows and n>most: rows.append(f'(Questions 1 to {i} are in `{name}`.)'); break
@@ -243,7 +243,7 @@ def _unanswered(messages)->list:
 
 def settled(messages:list, a:Answer)->tuple: # The messages, and what is still to be said
     "The messages of a question that has ended, such that another can follow"
-    given = f"Your answer was: {brief(as_text(exchange(a)['answer']), 2000)}" if a.answer is not None else '(No answer was found within the limits of this question.)'
+    given = f"Your answer was: {brief(as_text(exchange(a)['answer']), 2000)}" if a.answer is not None or a.ok else '(No answer was found within the limits of this question.)'
     if calls:=_unanswered(messages):
         return [*messages, *(dict(role='tool', tool_call_id=c['id'], name=c['function']['name'], content='(not run: the answer had been given)' if i else given) for i,c in enumerate(calls))],''
     if messages[-1]['role']!='assistant': return [*messages, dict(role='assistant', content=given)],''

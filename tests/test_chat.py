@@ -423,8 +423,8 @@ def test_small_models_begin_anew():
     assert last[0]['role']=='system' and last[0]!=first[0] and '1. Question: Who sold the ferry?\n   Answer: Ida' in last[-1]['content'] and '`ferry` (str, 3 characters)' in last[-1]['content'] and '`context` is a str of' in last[-1]['content']
 
 def test_record():
-    past = [dict(question=f'Q{i}?', answer=None if i==2 else i, status='answer', steps=[]) for i in range(5)]
-    assert recap(past).count('Question:')==5 and '(none: the question was broken off)' in recap(past)
+    past = [dict(question=f'Q{i}?', answer=None if i in (2,3) else i, status={2:'error',3:'budget'}.get(i,'answer'), steps=[]) for i in range(5)]
+    assert recap(past).count('Question:')==5 and '(none: the question was broken off)' in recap(past) and '(none was found)' in recap(past)
     assert '(Questions 1 to 3 are in `h`.)' in recap(past, 60, 'h')
     names = {f'v{i}':'int 1' for i in range(40)}
     assert '`v39`' in still_there(names, 'history', 2) and '`v3`' not in still_there(names, 'history', 2) and '15 more' in still_there(names, 'history', 2)
