@@ -176,7 +176,7 @@ _onward = 'If what you have seen answers the question below, reply FINAL(...) at
 @patch
 def _vars(self:Chat)->dict:
     "The variables that the model's code has made"
-    try: return {k:v for k,v in self.sh._describe().items() if k not in (*self.contexts,self.history)}
+    try: return {k:' '.join(v.split()) for k,v in self.sh._describe().items() if k.isidentifier() and len(k)<60 and k not in (*self.contexts,self.history)}
     except RuntimeError: return {}  # the shell was lost, and with it all of them
 
 @patch
