@@ -425,7 +425,7 @@ def test_small_models_begin_anew():
 def test_record():
     past = [dict(question=f'Q{i}?', answer=None if i in (2,3) else i, status={2:'error',3:'budget'}.get(i,'answer'), steps=[]) for i in range(5)]
     assert recap(past).count('Question:')==5 and '(none: the question was broken off)' in recap(past) and '(none was found)' in recap(past)
-    assert '(Questions 1 to 3 are in `h`.)' in recap(past, 60, 'h')
+    assert '(Questions 1 to 3 are in `h`.)' in recap(past, 75, 'h') and recap(past, 75, 'h').count('Answer:')==2
     names = {f'v{i}':'int 1' for i in range(40)}
     assert '`v39`' in still_there(names, 'history', 2) and '`v3`' not in still_there(names, 'history', 2) and '15 more' in still_there(names, 'history', 2)
 
