@@ -85,6 +85,7 @@ class Chat:
         self.answers,self.messages,self.said,self.news,self.notes = [],None,'',[],[] # `notes`: what went otherwise when it was loaded
         self.pending,self.run,self.lock,self.history,self.stopping = None,None,threading.Lock(),'history',False
         self.id = began.id if began else uuid.uuid4().hex[:12]
+        self.known = set()  # what of the shell's functions the model has been told
         self.sh = rlm._shell(context)
         try: self._begin(log or rlm.log, began, source)
         except BaseException: self.sh.close(); raise
@@ -182,10 +183,11 @@ def _vars(self:Chat)->dict:
 @patch
 def _opening(self:Chat)->tuple: # The messages to go on with, what the model is told first, and its variables
     "How a question begins"
-    news,self.news,names = self.news,[],self._vars() if self.answers else {}
+    news,known,names = self.news,self.known,self._vars() if self.answers else {}
+    self.news,self.known = [],set(self.sh.extras)
     if not self.answers: return None,None,()
     there = still_there(names, self.history, len(self.answers), 8 if self.small else 25)
-    added = [f'The user has added: {about(k, self.contexts[k])}' for k in news]
+    added = [f'The user has added: {about(k, self.contexts[k])}' for k in news]+[f'Now also in the shell: `{k}`: {v}' for k,v in self.sh.extras.items() if k not in known]
     told = '\n\n'.join(o for o in (self.said, *added, f'{there} {_onward}') if o)
     if not self.small and not self._too_long(told): return self.messages,told,tuple(names)
     most = (self.rlm.lm.context_window() or UNKNOWN_WINDOW)//2 if self.small else 8000
@@ -402,7 +404,7 @@ def _restore(self:Chat, events:list):
         a,form = answer_of(events, self.log.path),_said_of(tape, _recorded_form(tape))
     limits = replace(self.rlm.budget)
     for k in _limits: setattr(limits, k, tape.start.settings.get(k) if k!='max_time' else None)
-    run,self.news = self._recorded(tape, form, limits),[]
+    run,self.news,self.known = self._recorded(tape, form, limits),[],set(self.sh.extras)
     for _ in run.play(): pass
     if run.events[-1].status=='interrupted' and a.status!='interrupted': raise KeyboardInterrupt
     self.notes += [o.text for o in run.events[len(tape.events):] if isinstance(o,Noted) and o.kind=='resume']
@@ -490,7 +492,7 @@ def _load(self:Chat, items, added, kw, more):
     for i,o in enumerate(items):
         if isinstance(o,ContextAdded): self._put(o.name, load_source(o.source, added.get(o.name)))
         elif any(isinstance(q,list) for q in items[i+1:]) or not _to_go_on(o, kw, more): self._restore(o)
-        else: self.pending = o
+        else: self.pending,self.known = o,set(self.sh.extras)
     if self.pending: self.news = [o.name for o in items[items.index(self.pending)+1:]]
 
 # %% ../nbs/10b_chat.ipynb #bc51f583

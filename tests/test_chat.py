@@ -602,3 +602,25 @@ def test_terminated(files, busy):
         p.wait(60)  # with its input still open
         out,err = p.communicate(timeout=60)
         assert p.returncode==143 and 'Traceback' not in err, err
+
+# what runs start, and images
+
+def test_children_are_not_asked_again(tmp_path):
+    def say(m):
+        child = 'Day 3' in str(m[1]['content']) and 'The whole' not in str(m)
+        if child: return py('print(context)') if len(m)<3 else 'FINAL(sun)'
+        return [py('w = rlm_query("The weather?", context[-11:])\nprint(w)'), 'FINAL_VAR("w")', py('FINAL(w*2)')][sum(o['role']=='assistant' for o in m)]
+    text = 'The whole log. '*9+TEXT
+    with RLM(ScriptedLM(say), isolation='none', max_depth=2).chat(text, log=tmp_path/'c.jsonl') as chat: assert chat('The whole weather?').answer=='sun' and chat('The whole twice?').answer=='sunsun'
+    with RLM.load_chat(tmp_path/'c.jsonl', model=ScriptedLM([])) as b: assert [a.answer for a in b.answers]==['sun','sunsun'] and b.sh.user_ns['w']=='sun' and str(b.usage)==str(chat.usage)
+
+def test_an_image_is_added(tmp_path):
+    from test_images import png_of
+    seen = []
+    sub = ScriptedLM(lambda m: (seen.append(m[-1]['content']), 'a dot')[1], model='sub', vision=True)
+    root = ScriptedLM([py('print(context)'), 'FINAL(1)', py('d = llm_query("What is it?", images=[context_2["a"]])\nFINAL(d)')])
+    with RLM(root, sub, isolation='none').chat(TEXT) as chat:
+        chat('One?')
+        chat.add({'a':png_of(2,2)})
+        assert chat('And the image?').answer=='a dot' and isinstance(seen[0], list)
+        assert "context_2['a']" in (said:=root.asked[-1][-1]['content']) and 'Now also in the shell: `llm_query' in said and "images=[context_2" in said
