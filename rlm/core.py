@@ -14,7 +14,7 @@ from .prompts import FINAL_PROMPT,REPL_SYSTEM_PROMPT
 from .presets import Preset,get_preset
 from .budget import Budget,as_usage
 from .schema import Form,as_form,of_setting
-from .events import CodeRan,RootReplied,RunEnded,ToolRan,read_log
+from .events import CodeRan,LogError,RootReplied,RunEnded,ToolRan,read_log
 from .lm import LM,get_lm
 from .tape import Tape
 from .context import load_source
@@ -123,14 +123,23 @@ def run(self:RLM, question:str, context, tape:Tape|None=None, output_type=None, 
     "A run that is ready to `play`; whoever calls this closes its shell"
     check_question(question)
     form = self._form_for(output_type, validator)
-    sh = prep_shell(context, self.sub_lm, search=self.search, max_depth=self.max_depth, isolation=self.isolation, cell_timeout=self.cell_timeout, encoding=self.encoding, citations=self.citations)
-    try:
-        run = Run(question, sh, self.lm, list(self.tools), self.sp, self.preset, self.mode, self.budget, self.final_prompt, log=self.log, tape=tape, output_type=form)
-        add_children(run)
-        return run
+    sh = self._shell(context)
+    try: return self._run_in(sh, question, form, self.budget, log=self.log, tape=tape)
     except BaseException:
         sh.close()
         raise
+
+@patch
+def _shell(self:RLM, context):
+    "A shell for a context"
+    return prep_shell(context, self.sub_lm, search=self.search, max_depth=self.max_depth, isolation=self.isolation, cell_timeout=self.cell_timeout, encoding=self.encoding, citations=self.citations)
+
+@patch
+def _run_in(self:RLM, sh, question, form, budget, **kw)->Run:
+    "A run in a shell that is there"
+    run = Run(question, sh, self.lm, list(self.tools), self.sp, self.preset, self.mode, budget, self.final_prompt, output_type=form, **kw)
+    add_children(run)
+    return run
 
 @patch
 def events(self:RLM, question:str, context, output_type=None, validator=None):
@@ -229,9 +238,13 @@ def answer_of(events:list, log=None, output_type=None)->Answer:
     return Answer(form.back(e.answer) if form else e.answer, e.status, as_usage(e.usage), max((o.step for o in tape.events), default=0), e.seconds, e.error, [*tape.events, e], log and Path(log), s.model, s.sub_model, s.question, e.quotes)
 
 # %% ../nbs/10_core.ipynb #134c2f5a
+def _no_chat(tape:Tape, log)->Tape:
+    if 'chat' in tape.start.settings: raise LogError(f'{log} is the log of a conversation: RLM.load_chat(log) goes on with it, and RLM.replay_chat(log) plays it again')
+    return tape
+
 def to_resume(log, context=None, model=None, sub_model=None, **kw)->'tuple|None': # An `RLM` and a `Run` of it that is ready to play; `None` if that run has ended
     "The run of a log, to go on with"
-    tape = Tape(read_log(log))
+    tape = _no_chat(Tape(read_log(log)), log)
     if _ended(tape, kw): return None
     rlm = _remake(tape, model, sub_model, {**kw, 'log':log})
     return rlm,rlm._taped(tape, context)
@@ -258,7 +271,7 @@ def replay(cls:RLM,
     **kw # As for `RLM`, in place of what was recorded
 )->Answer:
     "Play a recorded run again: its code runs, and no model is asked"
-    tape = Tape(read_log(log), replay=True)
+    tape = _no_chat(Tape(read_log(log), replay=True), log)
     rlm = _remake(tape, model, sub_model, {**kw, 'log':new_log})
     return rlm._finish(rlm._taped(tape, context))
 
@@ -269,3 +282,26 @@ def _taped(self:RLM, tape:Tape, context)->Run:
     run = self.run(tape.start.question, load_source(tape.start.source, context), tape)
     run.sh.source = lambda: tape.start.source
     return run
+
+# %% ../nbs/10_core.ipynb #378a186e
+@patch
+def chat(self:RLM,
+    context, # Text, a `Path`, bytes, or a list or dict of text
+    log=None, # Path of a JSONL log of all questions, or a folder to have one made in it; that of the `RLM` if not given
+    **kw # More for `Chat`: total_cost, total_calls, total_tokens, window_share
+):
+    "Begin a conversation about a context: `chat = rlm.chat(context)`, then `chat(question)` as often as wanted"
+    from rlm import chat
+    return chat.Chat(self, context, log, **kw)
+
+@patch(cls_method=True)
+def load_chat(cls:RLM, log, context=None, added=None, model=None, sub_model=None, **kw):
+    "A conversation as it was when its log ended, to go on with: see `load_chat` in `10b_chat`"
+    from rlm import chat
+    return chat.load_chat(log, context, added, model, sub_model, **kw)
+
+@patch(cls_method=True)
+def replay_chat(cls:RLM, log, context=None, added=None, new_log=None, model=None, sub_model=None, **kw):
+    "Play a recorded conversation again: see `replay_chat` in `10b_chat`"
+    from rlm import chat
+    return chat.replay_chat(log, context, added, new_log, model, sub_model, **kw)

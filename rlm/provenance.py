@@ -528,6 +528,7 @@ def texts_read(events)->tuple: # Texts shown to the root; texts given to sub-mod
 
 # %% ../nbs/08_provenance.ipynb #556474c3
 _harmless = {'len','type','isinstance','id'}
+_is_context = re.compile(r'context(_\d+)?|search')  # `context_2` and so on are what was added in a conversation
 
 def uses(code:str)->str: # `'all'`, `'part'` or `''`
     "How a cell uses the context, as far as its text shows"
@@ -540,7 +541,7 @@ def uses(code:str)->str: # `'all'`, `'part'` or `''`
         if o.id=='search': return 'all' if isinstance(up,ast.Call) and up.func is o else ''
         if isinstance(up,ast.Call) and getattr(up.func,'id','') in _harmless: return ''
         return 'part' if isinstance(up,ast.Subscript) and up.value is o else 'all'
-    found = {how(o) for o in ast.walk(tree) if isinstance(o,ast.Name) and o.id in ('context','search') and isinstance(o.ctx,ast.Load)}
+    found = {how(o) for o in ast.walk(tree) if isinstance(o,ast.Name) and _is_context.fullmatch(o.id) and isinstance(o.ctx,ast.Load)}
     return 'all' if 'all' in found else 'part' if 'part' in found else ''
 
 # %% ../nbs/08_provenance.ipynb #3895cb20

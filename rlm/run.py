@@ -65,6 +65,8 @@ class Answer:
 @patch
 def __getstate__(self:Answer): return {k:v for k,v in self.__dict__.items() if k not in ('_ctx','_where')}
 
+Answer._before = ()  # events of a conversation before this question: what its models were shown then
+
 @patch
 def _context(self:Answer):
     "The context that the answer is about"
@@ -83,7 +85,7 @@ def _at_hand(self:Answer)->bool:
 def _provenance(self:Answer):
     if '_where' not in self.__dict__:
         from rlm import provenance
-        self._where = provenance.check(self.answer, self.trajectory, self._context(), self.quotes)
+        self._where = provenance.check(self.answer, [*self._before, *self.trajectory], self._context(), self.quotes)
     return self._where
 
 @patch(as_prop=True)
@@ -130,13 +132,16 @@ class Run:
         tape:Tape|None=None, # The recording of this run, to go on from where it ends, or to be replayed
         over:Ledger|None=None, # The ledger of the run that this one is a part of
         output_type=None, # The form of the answer: a type, a pydantic model, a dataclass, an Enum, a JSON schema, a list of choices; any if not given
-        validator=None # Called with an answer of that form; `None` or `True` takes it, a text or an exception is the reason why not
+        validator=None, # Called with an answer of that form; `None` or `True` takes it, a text or an exception is the reason why not
+        before:list|None=None, # The messages of a conversation that this run goes on with
+        opening:str|None=None, # What the model is told before that; where it goes on with messages, in place of the description of the context
+        chat:dict|None=None # What the log is to hold of the conversation that the run is a part of
     ):
         check_question(question)
         self.form = as_form(output_type, validator)
         if not isinstance(sp,(str,type(None))): raise ValueError(f'sp, the system prompt, must be a text, not {type(sp).__name__}')
         if mode not in ('auto','tools','code'): raise ValueError(f"mode must be 'auto', 'tools' or 'code', not {mode!r}")
-        store_attr('question,sh,root,final_prompt,max_nudges,tape,over')
+        store_attr('question,sh,root,final_prompt,max_nudges,tape,over,before,opening,chat')
         self.preset = get_preset(preset, root.model, search=_offers_search(sh), sub_calls=sh.max_depth>0, question=question, length=sh.length, table=sh.is_table)
         self.budget = budget or Budget()
         self.sp,self.examples = system_prompt(sp, self.preset)
@@ -144,13 +149,13 @@ class Run:
         self.mode = mode if mode!='auto' else 'tools' if self.preset.name!='small' and root.can_call_tools() else 'code'
         self._check_prices()
         self.id = tape.start.id if tape else uuid.uuid4().hex[:12]
-        self.log = Log(log, (root.api_key,sh.sub.lm.api_key), self.id) if log else None
-        if self.log: self.log.close()  # it can be written; opened again when the run is played
+        self.log = log if isinstance(log, Log) else Log(log, (root.api_key,sh.sub.lm.api_key), self.id) if log else None
+        if self.log and not self.log.shared: self.log.close()  # it can be written; opened again when the run is played
         self.events,self.q,self.lock,self.ledger = [],queue.SimpleQueue(),threading.RLock(),Ledger(self.budget)
         self.step,self.bad,self.hints,self.cells,self.sent = 0,0,[],{},0
         self.refused,self.judged,self.raw,self.value,self.unfit = 0,(None,None),None,None,''
         self.looked = self.told_unseen = self.stopping = self.ended = self.copies = False
-        self.quotes = None
+        self.quotes,self.known = None,()  # `known`: names of variables that hold what has been seen of the context
         self.live_since = None if self._resumes else time.monotonic()
 
 # %% ../nbs/09b_run.ipynb #7515d5c6
@@ -211,7 +216,7 @@ def _drain(self:Run):
     "The events that are waiting; then whatever ends the run from outside"
     yield from self._rest()
     if self.stopping: raise KeyboardInterrupt
-    if self.tape and self.tape.replay and not self.tape.main: self._end_of_tape()
+    if self.tape and (self.tape.replay or self.tape.closed) and not self.tape.main: self._end_of_tape()
     if self.sh.sub.fatal: raise self.sh.sub.fatal
 
 # %% ../nbs/09b_run.ipynb #ffc9732d
@@ -358,7 +363,7 @@ def _run_cell(self:Run, code:str, id:str=''):
     self.sh.sub.fatal = self.sh.sub.fatal or self.sh.changed()
     if res.status=='lost': self.publish(Noted(kind='shell', text=(res.error or 'the shell was lost').splitlines()[-1]))
     text,hint = show_result(res, self.max_output),''
-    self.looked = self.looked or looks(code, self.tools)
+    self.looked = self.looked or looks(code, (*self.tools, *self.known))
     if no:=self._refusal(res): hint = no
     elif not res.final: hint = self._hint(code, text, res)
     shown = frame_output(text, self._asks, self.preset, hint)
@@ -701,13 +706,21 @@ def _start(self:Run)->RunStarted:
     if self.mode=='code':
         for k,f in self.tools.items():
             if f is not self.repl: self.sh.bind(k, self._code_tool(k, f)); extras[f'{k}(...)'] = (f.__doc__ or '').strip()
-    self.messages = [dict(role='system', content=self.sp), *self.examples, dict(role='user', content=first_message(self.question, about, extras)+self._wanted)]
-    if self._resumes: self.messages = list(self.tape.start.messages)
+    new = [dict(role='system', content=self.sp), *self.examples] if self.before is None else []
+    new.append(dict(role='user', content=self._first_words(about, extras)+self._wanted))
+    if self._resumes: new = list(self.tape.start.messages)
+    self.messages = [*(self.before or ()), *new]
     self.first = list(self.messages)
     self.text_answer = self.quotes = None
     self._bind_check()
     return RunStarted(id=self.id, question=self.question, model=self.root.model, sub_model=self.sh.sub.lm.model, context=about,
-                      settings=self._settings(), messages=list(self.messages), source=self.sh.source() if self.log else {})
+                      settings=self._settings()|(dict(chat=self.chat) if self.chat else {}), messages=new, source=self.sh.source() if self.log else {})
+
+@patch
+def _first_words(self:Run, about, extras)->str:
+    "The question, with what stands before it"
+    if self.before is None: return '\n\n'.join(o for o in (self.opening, first_message(self.question, about, extras)) if o)
+    return '\n\n'.join(o for o in (self.opening, f'Question: {self.question}') if o)
 
 @patch
 def _settings(self:Run)->dict:
@@ -785,7 +798,7 @@ def _count_tape(self:Run)->bool: # Whether it was the first time
 def _go_live(self:Run):
     "Called before a model is asked"
     if not self.tape: return
-    if self.tape.replay: raise LogError(self._tape_end() or 'the log holds no more replies: here the recorded run was cut off, or this one asks something else')
+    if self.tape.replay or self.tape.closed: raise LogError(self._tape_end() or 'the log holds no more replies: here the recorded run was cut off, or this one asks something else')
     if self._count_tape(): self._publish(Noted(kind='resume', text=f'Resumed in step {self.step}; paid for before: {self.ledger.usage}.'))
 
 @patch
@@ -873,8 +886,8 @@ def _from_tape(self:Run, ev:ToolRan):
 def play(self:Run):
     "The events of the run, from `RunStarted` to `RunEnded`"
     if self.events: raise RuntimeError('this run has been played: make a new one')
-    if self.log: self.log.open()
-    if self.log and self._resumes: self.tape = Tape(read_log(self.log.path), secrets=self.log.secrets)  # now that no other run adds to it
+    if self.log and not self.log.shared: self.log.open()
+    if self.log and self._resumes and not self.log.shared: self.tape = Tape(read_log(self.log.path), secrets=self.log.secrets)  # now that no other run adds to it
     self.ledger = Ledger(self.budget, self._clock, self.over)
     self.sh.sub.begin(self.ledger, self._publish, self.tape, self._go_live)
     how = 'interrupted',None,'closed by its reader before its end'
@@ -898,7 +911,7 @@ def _end(self:Run, status, answer, error):
     self.value,quotes = answer,self.sh.final.quotes if self.sh.final else self.quotes
     self.publish(RunEnded(status=status, answer=self.form.plain(answer) if self.form else answer, usage=asdict(self.ledger.usage), error=error, seconds=self.ledger.seconds, quotes=None if answer is None else quotes))
     self.ended = True
-    if self.log: self.log.close()
+    if self.log and not self.log.shared: self.log.close()
 
 # %% ../nbs/09b_run.ipynb #b96f0d3c
 @patch

@@ -101,7 +101,7 @@ def _quote(text, n=700):
 def __repr__(self:Hit):
     p = self.part
     path = () if p is None else p if isinstance(p,tuple) else (p,)
-    return f"{place(path)}{'' if is_rows(p) else f'[{self.start}:{self.end}]'}\n{_quote(self.text)}"
+    return f"{place(path, self.get('name') or 'context')}{'' if is_rows(p) else f'[{self.start}:{self.end}]'}\n{_quote(self.text)}"
 
 # %% ../nbs/07_search.ipynb #de68f405
 class Hits(list):

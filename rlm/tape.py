@@ -20,11 +20,12 @@ class Tape:
     def __init__(self,
         events, # The events of a log; of several runs in it, the last one counts
         replay:bool=False, # Is it to be played to its end, with nobody asked?
-        secrets:dict=() # As for `redact`: what the log has a name for instead
+        secrets:dict=(), # As for `redact`: what the log has a name for instead
+        closed:bool=False # Is the run over, and played for what it left in the shell? Then what the tape lacks is not asked for either
     ):
         at = max((i for i,o in enumerate(events) if isinstance(o,RunStarted)), default=None)
         if at is None: raise LogError('there is no run in this log')
-        self.secrets = dict(secrets)
+        self.secrets,self.closed = dict(secrets),closed
         self.start,self.replay,self.end = events[at],replay,events[-1] if isinstance(events[-1],RunEnded) else None
         self.events = [o for o in events[at:] if not isinstance(o,RunEnded)]
         self.seconds,self.prepaid = max((o.t or 0 for o in events[at:]), default=0),False

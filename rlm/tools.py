@@ -539,18 +539,26 @@ def _furnish(sh, ctx, lm, search, max_depth=1):
     return sh
 
 # %% ../nbs/09_tools.ipynb #95097878
-def add_search(sh:Shell, ctx):
-    "Put `search(query, k=3)` into a shell"
+def add_search(sh:Shell, ctx, several=False):
+    "Put `search(query, k=3)` into a shell; with `several`, `ctx` is a dict of contexts by the names of their variables"
     from rlm.search import Index,Hits
     lock,index,big = threading.Lock(),[],any(isinstance(o, Part) and hasattr(o,'chunks') for _,o in walk(ctx))
     def search(query:str, k:int=3):
         "The k passages of the context that match the words of the query best"
-        if big: return _scan(ctx, query, k)
+        if big: return named(_scan(ctx, query, k))
         with lock:
             if not index: index.append(Index(ctx))
-        return index[0].search(query, k).plain()
+        return named(index[0].search(query, k).plain())
+    named = _by_variable if several else lambda res: res
     sh.bind('search', search, result=Hits)
     sh.extras.update({k:v+'; each search is a pass over the whole file' for k,v in SEARCH_DOC.items()} if big else SEARCH_DOC)
+
+def _by_variable(res):
+    "Hits in several contexts, each with the name of its variable beside its place in that"
+    for h in res['hits']:
+        name,*path = h['part'] if isinstance(h['part'], (tuple,list)) else (h['part'],)
+        h.update(name=name, part=None if not path else path[0] if len(path)==1 else tuple(path))
+    return res
 
 def _scan(ctx, query, k):
     from rlm.scan import scan
