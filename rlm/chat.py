@@ -152,7 +152,7 @@ def _put(self:Chat, name, ctx):
     "Another context in the shell, and in what looks over all of them"
     sh,self.contexts[name] = self.sh,ctx
     sh.stage(name, ctx)
-    sh.ctx,sh.length,cs = dict(self.contexts),None,list(self.contexts.values())
+    sh.ctx,sh.length,sh.is_table,cs = dict(self.contexts),None,False,list(self.contexts.values())
     sh.holds,sh.changed = (lambda o: any(_holds_all(o, c) for c in cs)),_watch([(p,o) for p,o in walk(sh.ctx) if isinstance(o,Part)])
     ims = [p for p,o in walk(ctx) if isinstance(o,Image)]
     if ims and sh.max_depth and not any('images=' in k for k in sh.extras): sh.extras.update(image_doc(place(ims[0], name)))

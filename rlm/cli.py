@@ -122,11 +122,12 @@ examples:
 def chat_parser()->argparse.ArgumentParser:
     "The parser of `rlm chat`"
     p = _new_parser('rlm chat', _chat_about, f'{_chat_examples}\n{_codes}\n  (of the last question that was asked)', 'rlm chat FILE... [options]\n       rlm chat --resume LOG [FILE]... [options]')
-    p.add_argument('files', metavar='FILE', nargs='*', help='text of any size, and images; several are given to the model as a dict by name')
+    p.add_argument('files', metavar='FILE', nargs='*', help='files, folders, globs, archives, addresses, as for rlm ask')
     _model_options(p.add_argument_group('model'))
     _limit_options(g:=p.add_argument_group('limits', 'for each question'))
     g.add_argument('--total-cost', type=float, metavar='DOLLARS', help='dollars, all questions together')
     _run_options(p.add_argument_group('run'))
+    _file_options(p.add_argument_group('files'))
     g = p.add_argument_group('output')
     g.add_argument('--log', metavar='PATH', help='write the conversation to this file as it happens; to a file of its own if PATH is a folder')
     g.add_argument('--resume', metavar='LOG', help='go on with the conversation of this log, and with a question that was cut off; nothing that it paid for is asked again')
@@ -411,11 +412,15 @@ def _how(args)->dict:
     kw = dict(data=args.data, urls=args.urls, private=args.private_urls)
     return kw | {k:v for k,d in dict(gitignore=True, max_files=10_000, max_bytes=500_000_000).items() if (v:=getattr(args,k))!=d}
 
+def _read(args):
+    "The context that a command line names"
+    return read_context(args.files, args.encoding, args.errors, **_how(args), progress=None if args.quiet else _say_what_is_read())
+
 def _run(args, model):
     "The run of a command line, ready to play; `None` for one that is resumed and had ended"
     from rlm.core import RLM,to_resume
     kw = _check_ask(args) | (dict(model=model, sub_model=model) if model is not None else {})
-    context = read_context(args.files, args.encoding, args.errors, **_how(args), progress=None if args.quiet else _say_what_is_read()) if args.files or not args.resume else None
+    context = _read(args) if args.files or not args.resume else None
     if args.resume:
         res = to_resume(args.resume, context, **kw)
         return res and res[1]
@@ -484,7 +489,7 @@ def _begin_chat(args, model):
     kw = _check_ask(args) | (dict(model=model, sub_model=model) if model is not None else {})
     if '-' in args.files: raise BadInput('standard input is where the questions come from: name files')
     if not args.files and not args.resume: raise BadInput('nothing to ask about: name a file, as in `rlm chat notes.txt`')
-    context = read_context(args.files, args.encoding, args.errors) if args.files else None
+    context = _read(args) if args.files else None
     if args.total_cost is not None: kw['total_cost'] = args.total_cost
     if args.resume:
         try: return RLM.load_chat(args.resume, context, **kw)
@@ -521,7 +526,7 @@ def _command(chat, args, name, words)->None:
     if name=='/add':
         if not words: return tell('which file? /add FILE...')
         new = argparse.Namespace(**{**vars(args), 'files':words})
-        context = read_context(words, args.encoding, args.errors)
+        context = _read(new)
         tell(f'{chat.add(context, _source(new, context))}: {", ".join(words)}; the next question is told of it')
     elif name=='/cost': tell(f'{len(chat.answers)} question{"s"*(len(chat.answers)!=1)}: {chat.usage}')
     elif name=='/vars': tell('\n'.join(f'{k}: {v}' for k,v in chat.sh._describe().items()) or 'no variables yet')
