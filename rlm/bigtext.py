@@ -15,7 +15,7 @@ from pathlib import Path
 from fastcore.basics import patch
 from .parts import Part
 from .reading import ContextError,_binary,_boms,_cut,_unreadable
-from .context import _mid_lines,_sample,_size
+from .context import _mid_lines,_size
 
 # %% ../nbs/04d_bigtext.ipynb #274412d4
 STEP = 1<<18  # bytes in a segment

@@ -12,7 +12,7 @@ from dataclasses import asdict,replace
 from types import SimpleNamespace
 from fastcore.basics import patch,store_attr
 from .budget import Budget,Usage,as_usage
-from .schema import Form,as_form,brief
+from .schema import as_form,brief
 from .parts import Part
 from .images import Image,image_doc
 from .presets import get_preset

@@ -8,13 +8,13 @@ __all__ = ['BIG', 'place', 'is_rows', 'walk', 'flatten', 'part_of', 'looks_like_
            'Files']
 
 # %% ../nbs/04_context.ipynb #57a79d27
-import base64,hashlib,json,sys
+import base64,hashlib,json
 from pathlib import Path
 from .parts import Part
 from .images import as_image,is_pil,may_be_image
 from .reading import ContextError,decode,read_text,_cut
-from .dataframes import as_table,describe_columns,describe_table,from_arrow,has_table,is_table,row_texts,rows_text,table_chars,table_mark,to_arrow,_polars,_shape
-from .files import FileMap,FileText,Files,from_record,is_url
+from .dataframes import as_table,describe_table,from_arrow,has_table,is_table,row_texts,rows_text,table_chars,table_mark,to_arrow,_polars
+from .files import FileMap,FileText,Files,from_record
 
 _all_ = ['ContextError','decode','read_text','Files']
 

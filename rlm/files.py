@@ -6,7 +6,7 @@
 __all__ = ['FileText', 'FileMap', 'plain', 'document', 'read_value', 'Files', 'glob_match', 'is_url', 'fetch', 'from_record']
 
 # %% ../nbs/03e_files.ipynb #ffd4c2ba
-import codecs,contextlib,io,ipaddress,json,logging,os,re,socket,ssl,stat,sys,time,warnings,zipfile,zlib
+import contextlib,io,ipaddress,json,logging,os,re,socket,ssl,stat,time,warnings,zipfile,zlib
 from collections import Counter
 from fnmatch import fnmatch
 from http.client import HTTPConnection,HTTPException
@@ -14,8 +14,8 @@ from pathlib import Path,PurePosixPath
 from urllib.parse import quote,urljoin,urlsplit
 from fastcore.basics import patch,store_attr
 from .images import as_image
-from .reading import ContextError,decode,_boms,_codec,_cut,_unreadable
-from .dataframes import as_table,need,read_arrow,read_csv,read_parquet,read_workbook,table_text
+from .reading import ContextError,decode,_boms,_cut,_unreadable
+from .dataframes import as_table,read_arrow,read_csv,read_parquet,read_workbook
 
 # %% ../nbs/03e_files.ipynb #634acc16
 class FileText(str):

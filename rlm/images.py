@@ -8,7 +8,7 @@ __all__ = ['MOST_IMAGES', 'MOST_BYTES', 'MOST_SIDE', 'image_kind', 'may_be_image
            'image_doc']
 
 # %% ../nbs/02g_images.ipynb #2eb3793e
-import base64,functools,hashlib,io,re,struct
+import base64,hashlib,io,struct
 from importlib.util import find_spec
 from fastcore.basics import patch
 from .parts import Part

@@ -18,7 +18,7 @@ from difflib import SequenceMatcher
 from itertools import groupby
 from fastcore.basics import patch
 from .prompts import parse_python
-from .events import ChildEvent,RunEnded
+from .events import ChildEvent
 from .context import flatten,is_rows,place,walk
 from .dataframes import is_table
 

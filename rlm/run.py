@@ -427,6 +427,7 @@ _no_hits,_hits = re.compile("0 matches for ['\"]"),re.compile("\\d passages? for
 @patch
 def _missed(self:Run, text)->str:
     "What to say of a cell whose searches found nothing"
+    if not _offers_search(self.sh): return ''
     asked = [o.prompt for o in self.events if isinstance(o,SubReplied) and o.step==self.step]
     if not any(_no_hits.search(o) for o in (text,*asked)) or any(_hits.search(o) for o in (text,*asked)): return ''
     return missed_hint(self.sh.length if self.preset.remind else None, self.sh.max_depth>0)
