@@ -16,7 +16,7 @@ from .schema import as_form,brief
 from .parts import Part
 from .images import Image,image_doc
 from .presets import get_preset
-from .events import ChatStarted,CodeRan,ContextAdded,Log,LogError,Noted,RootReplied,RunEnded,RunStarted,is_paid,read_log,to_json
+from .events import ChatStarted,CodeRan,ContextAdded,Log,LogError,Noted,RootReplied,RunEnded,RunStarted,is_paid,read_log,role_of,to_json
 from .lm import LM,est_tokens
 from .tape import Tape
 from .context import describe,fingerprint,load_context,load_source,place,source_of,walk
@@ -156,7 +156,7 @@ def _put(self:Chat, name, ctx):
     sh.holds,sh.changed = (lambda o: any(_holds_all(o, c) for c in cs)),_watch([(p,o) for p,o in walk(sh.ctx) if isinstance(o,Part)])
     ims = [p for p,o in walk(ctx) if isinstance(o,Image)]
     if ims and sh.max_depth and not any('images=' in k for k in sh.extras): sh.extras.update(image_doc(place(ims[0], name)))
-    if any(k.startswith('search(') for k in sh.extras): add_search(sh, sh.ctx, several=True)
+    if any(k.startswith('search(') for k in sh.extras): add_search(sh, sh.ctx, several=True, embeddings=sh.embeddings)
     self.news.append(name)
 
 # %% ../nbs/10b_chat.ipynb #885375aa
@@ -416,7 +416,7 @@ def _give_up(self:Chat, events)->RunEnded:
     "Write the end of a question that had none"
     by = {}
     for o in events:
-        if is_paid(o): k = 'root' if isinstance(o,RootReplied) else 'sub'; by[k] = by.get(k,Usage())+as_usage(o.usage)
+        if is_paid(o): by[role_of(o)] = by.get(role_of(o),Usage())+as_usage(o.usage)
     u = replace(sum(by.values(), Usage()), by=by)
     end = RunEnded(step=events[-1].step, t=events[-1].t, status='interrupted', error='the question was left for another one', usage=asdict(u), seconds=events[-1].t or 0)
     self.log.write(end)

@@ -80,7 +80,8 @@ def _run_options(g):
     g.add_argument('--isolation', choices=['auto','os','hardened','process','none'], help="how the model's code is confined: by the kernel (os, and auto, the default), by namespaces too (hardened, which needs bubblewrap), in a child without keys that can read files and use the network (process), or not at all (none)")
     g.add_argument('--vision', action=argparse.BooleanOptionalAction, default=None, help="whether the models can be shown images (default: what litellm's list says)")
     g.add_argument('--mode', choices=['auto','tools','code'], help='how the root model hands over code: tool calls or fenced blocks (default: by model)')
-    g.add_argument('--search', action=argparse.BooleanOptionalAction, default=None, help='give the model lexical search over the text (default: for small models)')
+    g.add_argument('--search', action=argparse.BooleanOptionalAction, default=None, help='give the model a search over the text (default: for small models)')
+    g.add_argument('--embeddings', metavar='MODEL', help='let that search find passages by meaning, too, with this embedding model, such as openai/text-embedding-3-small; their vectors are kept on disk')
     g.add_argument('--max-depth', type=int, metavar='N', help='0: the code asks no other model; 1: it asks sub-models (default); 2: it can also start runs on pieces of the text')
     g.add_argument('--citations', action='store_true', default=None, help='ask the model for the passages that its answer rests on; they are looked up in the text, as is what the answer quotes')
 
@@ -215,6 +216,7 @@ def _work_options(g):
     g.add_argument('--preset', choices=['small','strong'], help='how a recursive run speaks to its model (default: by model)')
     g.add_argument('--mode', choices=['auto','tools','code'], help='as for rlm ask')
     g.add_argument('--isolation', choices=['auto','os','hardened','process','none'], help='as for rlm ask')
+    g.add_argument('--search', action=argparse.BooleanOptionalAction, default=None, help='as for rlm ask: give recursive runs a search, or none')
     g.add_argument('--cache', action='store_true', default=None, help='keep replies on disk; calls answered from there count as free')
     g.add_argument('--executor', help='threads (default), processes, dask (a cluster on this machine), or dask:ADDRESS of a scheduler')
     g.add_argument('--workers', type=int, metavar='N', help='runs at once (default: 4; 1 for the local model)')
@@ -325,7 +327,7 @@ def _check_ask(args):
     if args.api_key_env:
         kw['api_key'] = os.environ.get(args.api_key_env)
         if not kw['api_key']: raise BadInput(f'the environment variable {args.api_key_env} is not set')
-    kw |= {k:getattr(args,k) for k in ('model','sub_model','base_url','mode','search','max_depth','citations','isolation','log','timeout','cache','vision')}
+    kw |= {k:getattr(args,k) for k in ('model','sub_model','base_url','mode','search','embeddings','max_depth','citations','isolation','log','timeout','cache','vision')}
     kw['prices'] = tuple(args.prices) if args.prices else None
     kw['output_type'] = _output_type(args)
     return {k:v for k,v in kw.items() if v is not None}
@@ -398,7 +400,7 @@ def result(
     u = as_usage(end.usage) if end.usage else Usage()
     def part(o): return {k:v for k,v in asdict(o).items() if k!='by'}
     return dict(answer=end.answer, status=end.status, model=start.model, sub_model=start.sub_model, cost=u.cost, steps=steps, seconds=round(end.seconds or 0,3),
-                error=end.error, usage={**part(u), **{k:part(u.by.get(k,Usage())) for k in ('root','sub')}}, log=log and str(log), found=found if end.answer is None else None)
+                error=end.error, usage={**part(u), **{k:part(u.by.get(k,Usage())) for k in ('root','sub',*u.by)}}, log=log and str(log), found=found if end.answer is None else None)
 
 # %% ../nbs/16_cli.ipynb #5e1385d8
 def _source(args, context):
@@ -574,7 +576,7 @@ def chat(args, model=None, stdin=None)->int: # The exit code
     return EXIT.get(status or 'answer', 1)
 
 # %% ../nbs/16_cli.ipynb #ad6b9283
-_bench_kw = ('n','seed','official','out','max_cost','run_cost','max_steps','max_calls','max_tokens','max_time','timeout','window','reply','passages','chunk','preset','mode','isolation','cache','executor','workers',
+_bench_kw = ('n','seed','official','out','max_cost','run_cost','max_steps','max_calls','max_tokens','max_time','timeout','window','reply','passages','chunk','preset','mode','search','isolation','cache','executor','workers',
              'base_url','sub_model')
 
 def _check_bench(args, model):

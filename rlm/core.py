@@ -18,7 +18,7 @@ from .events import CodeRan,LogError,RootReplied,RunEnded,ToolRan,read_log
 from .lm import LM,get_lm
 from .tape import Tape
 from .context import load_source
-from .tools import has_search,prep_shell
+from .tools import embedding_lm,has_search,prep_shell
 from .run import Answer,Run,check_question
 from .children import add_children
 
@@ -101,6 +101,7 @@ class RLM:
         final_prompt:str=FINAL_PROMPT, # Asked when the steps have run out
         log=None, # Path of a JSONL log
         verbose:bool=False, # Print each step as it happens
+        embeddings=None, # Let `search` find passages by meaning, too: the name of an embedding model, a function from texts to vectors, or an `EmbeddingLM`
         output_type=None, # The form of the answer: a type such as `int` or `list[str]`, a pydantic model, a dataclass, an Enum, a JSON schema, a list of choices; any if not given
         validator=None, # A function of the answer; `None` or `True` takes it, a text or an exception is the reason why not, which the model is told
         **kw # More for `LM`: api_key, temperature, timeout, retries, fallbacks, prices, stream, cache, max_concurrency, ...
@@ -114,7 +115,8 @@ class RLM:
         self.budget = Budget(max_steps, max_calls, max_tokens, max_cost, max_time)
         p = get_preset(preset, self.lm.model)
         self.preset = p if preset is p else p.name
-        self.search = (p.search and has_search()) if search is None else search
+        self.embeddings = embedding_lm(embeddings, search)
+        self.search = (bool(self.embeddings) or p.search and has_search()) if search is None else search
     def __repr__(self): return f'RLM({self.lm.model!r}, sub_model={self.sub_lm.model!r})'
 
 # %% ../nbs/10_core.ipynb #2267e659
@@ -132,7 +134,7 @@ def run(self:RLM, question:str, context, tape:Tape|None=None, output_type=None, 
 @patch
 def _shell(self:RLM, context):
     "A shell for a context"
-    return prep_shell(context, self.sub_lm, search=self.search, max_depth=self.max_depth, isolation=self.isolation, cell_timeout=self.cell_timeout, encoding=self.encoding, citations=self.citations)
+    return prep_shell(context, self.sub_lm, search=self.search, max_depth=self.max_depth, isolation=self.isolation, cell_timeout=self.cell_timeout, encoding=self.encoding, citations=self.citations, embeddings=self.embeddings)
 
 @patch
 def _run_in(self:RLM, sh, question, form, budget, **kw)->Run:
@@ -211,10 +213,18 @@ def _remake(tape:Tape, model, sub_model, kw)->RLM:
     sub = lm(sub_model, start.sub_model, s.get('sub',{})) if sub_model or start.sub_model!=start.model or not isinstance(model,LM) else root
     kept = {k:s[k] for k in (*_limits,'mode','max_depth','citations','isolation','cell_timeout','search','final_prompt') if k in s}
     if s.get('preset') in ('small','strong'): kept['preset'] = s['preset']
+    if 'embeddings' in s and not ours.get('embeddings'): kept['embeddings'] = _recorded_embeddings(s['embeddings'])
     if missing:=[k for k in s.get('tools',()) if k!='run_repl' and k not in [getattr(f,'__name__','') for f in ours.get('tools',())]]:
         raise ValueError(f'that run had the tools {", ".join(missing)}: give them again, tools=[...]')
     if 'validator' in s and not ours.get('validator'): raise ValueError(f"that run had a check of its answer, {s['validator']}: give it again, validator=...")
     return RLM(root, sub, **{**kept, **ours, 'output_type':_recorded_form(tape, ours.get('output_type'))})
+
+def _recorded_embeddings(d:dict):
+    "The embedding model of a recorded run"
+    if d.get('function'): raise ValueError(f"that run had a function of the user's for embeddings, {d['model']}: give it again, embeddings=...")
+    from rlm.embeddings import EmbeddingLM
+    price = d.get('prices') or [None]
+    return EmbeddingLM(price=price[0], **{k:v for k,v in d.items() if k not in ('prices','cache','direct')})
 
 def _recorded_form(tape:Tape, given=None)->Form|None:
     "The form of a recorded run's answer: as it is given again, or what the log knows of it"

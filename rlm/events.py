@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['STATUSES', 'Event', 'RunStarted', 'RunEnded', 'ChatStarted', 'ContextAdded', 'RootAsked', 'RootDelta', 'RootReplied',
-           'CodeStarted', 'CodeRan', 'ToolRan', 'SubStarted', 'SubReplied', 'ChildEvent', 'Noted', 'is_paid',
-           'secret_values', 'redact', 'to_json', 'from_json', 'from_dict', 'LogError', 'Log', 'read_log']
+           'CodeStarted', 'CodeRan', 'ToolRan', 'SubStarted', 'SubReplied', 'ChildEvent', 'Embedded', 'Noted',
+           'is_paid', 'role_of', 'secret_values', 'redact', 'to_json', 'from_json', 'from_dict', 'LogError', 'Log',
+           'read_log']
 
 # %% ../nbs/02_events.ipynb #218db10e
 import json,os,re,threading
@@ -140,6 +141,15 @@ class ChildEvent(Event):
     def error(self): return self.inner.get('error')
 
 @dataclass
+class Embedded(Event):
+    "An embedding model has made the vectors of some texts, or failed"
+    texts:int=0 # How many
+    model:str='' # The embedding model
+    usage:dict=field(default_factory=dict) # What it took
+    seconds:float=0. # How long it took
+    error:str|None=None # What failed, if it did
+
+@dataclass
 class Noted(Event):
     "A message to the model, or something the user should know"
     kind:str='' # `'nudge'`, `'budget'`, `'retry'`, `'shell'`, `'resume'`
@@ -147,7 +157,11 @@ class Noted(Event):
 
 def is_paid(ev:Event)->bool:
     "Whether an event is a model's reply, in the run itself or in one that its code has started"
-    return isinstance(ev, (RootReplied,SubReplied)) or bool(getattr(ev, 'key', ''))
+    return isinstance(ev, (RootReplied,SubReplied,Embedded)) or bool(getattr(ev, 'key', ''))
+
+def role_of(ev:Event)->str:
+    "Under what the ledger counts a reply"
+    return 'root' if isinstance(ev, RootReplied) else 'embedding' if isinstance(ev, Embedded) else 'sub'
 
 # %% ../nbs/02_events.ipynb #1c505ee3
 _secret_name = re.compile(r'(_|\b)(API_?KEY|KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)$', re.I)

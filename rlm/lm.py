@@ -442,7 +442,8 @@ def _target(self:LM)->dict:
     model,base = self._local_server() if self.local else (self.model,self.base_url)
     if base and '/' not in model: model = f'openai/{model}'
     home = _at_home.get(model.split('/')[0])
-    if is_offline() and not is_loopback(base or (home and os.environ.get(home, 'http://localhost'))):
+    at = base or (_env_base() if model.startswith('openai/') else None)
+    if is_offline() and not is_loopback(at or (home and os.environ.get(home, 'http://localhost'))):
         raise LMError('offline', f'{self.model} was not asked: calls that leave this machine are switched off (RLM_OFFLINE or offline())')
     key = self.api_key or ('none' if is_loopback(base) else None)
     return {k:v for k,v in dict(model=model, api_base=base, api_key=key).items() if v is not None}
@@ -543,11 +544,14 @@ def _tell(on_delta, text):
     except Exception as e: raise LMError('bad_request', f'on_delta raised {type(e).__name__}: {e}') from e
 
 @patch
+def _as_reply(self:LM, response, messages)->Reply: return to_reply(response, messages, self.model)
+
+@patch
 async def _try(self:LM, messages, tools, secs:float, on_delta, **kw)->Reply:
     "One try, of `secs` seconds at most; fails with an `LMError`"
     told = []
     def tell(text): told.append(1); _tell(on_delta, text)
-    try: return to_reply(await asyncio.wait_for(self._send(messages, tools, on_delta=on_delta and tell, **kw), secs), messages, self.model)
+    try: return self._as_reply(await asyncio.wait_for(self._send(messages, tools, on_delta=on_delta and tell, **kw), secs), messages)
     except asyncio.TimeoutError: e = LMError('timeout', f'{self.model}: timeout: no reply in {secs:.3g} seconds. {_way_out("timeout", self.base_url)}')
     except Exception as ex: e = to_error(ex, self.model, secret_values((self.api_key,)), self.base_url)
     if told: _tell(on_delta, None)

@@ -70,12 +70,12 @@ _WAYS = dict(
     fact='Search with a few words that the text itself may use. Never guess: the answer must stand in an output.\n',
     count='Cut the text into rows and count with code. Never guess: the answer must follow from an output.\n',
     label='Cut the text into rows, let llm_map tell what kind each row is of, and count with code: the kind does not stand in the row. Never guess: the answer must follow from an output.\n')
-_WAYS['pair'] = _WAYS['label']
+_WAYS['pair'] = _WAYS['days'] = _WAYS['label']
 _WAYS['table'] = 'It is a pandas DataFrame: compute the answer with pandas. Never guess: the answer must follow from an output.\n'
 
 def small_prompt(kind:str='fact', sub_calls:bool=True)->str:
     "The system prompt of a small model, for a kind of question"
-    kind = 'count' if kind in ('label','pair') and not sub_calls else kind
+    kind = 'count' if kind in ('label','days','pair') and not sub_calls else kind
     return _SMALL.format(what='table' if kind=='table' else 'text')+_WAYS.get(kind, _WAYS['fact'])
 
 SMALL_PROMPT = small_prompt()
@@ -143,21 +143,31 @@ rows = [line.split("; ") for line in context.splitlines() if "; " in line]
 kinds = llm_map([row[-1] for row in rows], head + " Which is this line?", ["praise", "blame", "joke"])
 print(len(rows), {k: kinds.count(k) for k in ("praise", "blame", "joke")})"""
 
-_letters = """head = context.split("\\n\\n")[0]
+_some = """head = context.split("\\n\\n")[0]
 rows = [line.split(" | ") for line in context.splitlines() if " | " in line]
-rows = [row for row in rows if row[1] in ("From: Nils", "From: Gesa")]
+{only}
 labels = llm_map([row[-1] for row in rows], head + " Which label has this letter?", ["complaint", "request", "thanks"])
-print(len(rows), {k: labels.count(k) for k in ("complaint", "request", "thanks")})"""
+a, b = labels.count("complaint"), labels.count("request")
+print(len(rows), a, b, "complaint has", "more" if a > b else "fewer" if a < b else "as many")"""
 
-_harbour = """`context` is a str of 61,340 characters in 803 lines. context[:268] == 'Letters to the harbour office, one a line. Each has exactly one label, which does not stand in the line:\\n- complaint: something is to be put right\\n- request: to be allowed or to be given something\\n- thanks: for something done\\n\\nDate: 3 May | From: Nils | Letter: May I moor at the '.\
- Two lines in its middle: 'Date: 9 May | From: Gesa | Letter: The lamp on the east pier has been dark for a week.', 'Date: 9 May | From: Ole | Letter: May I fish from the pier?'."""
+_letters = _some.format(only='rows = [row for row in rows if row[1].split(": ")[1] in ("Nils", "Gesa", "Telse")]')
+_days = """from datetime import datetime
+"""+_some.format(only="""def day(text):
+    for form in ("%d %b %Y", "%b %d, %Y", "%d %B %Y", "%B %d, %Y", "%Y-%m-%d"):
+        try: return datetime.strptime(text.strip(), form)
+        except ValueError: pass
+rows = [row for row in rows if datetime(1902, 5, 4) <= day(row[0].split(": ")[1]) <= datetime(1902, 6, 20)]""")
 
-def label_examples()->list:
+_harbour = """`context` is a str of 61,340 characters in 803 lines. context[:273] == 'Letters to the harbour office, one a line. Each has exactly one label, which does not stand in the line:\\n- complaint: something is to be put right\\n- request: to be allowed or to be given something\\n- thanks: for something done\\n\\nDate: 3 May 1902 | From: Nils | Letter: May I moor at the '.\
+ Two lines in its middle: 'Date: 9 May 1902 | From: Gesa | Letter: The lamp on the east pier has been dark for a week.', 'Date: 9 May 1902 | From: Ole | Letter: May I fish from the pier?'."""
+
+def label_examples(dated:bool=False)->list: # With `dated`, the rows of some days
     "Counts of what a reader must tell"
     guests = Example('Take all the lines. Which kind is the most frequent: praise, blame or joke?',
         "`context` is a str of 18,112 characters in 214 lines. context[:201] == 'The visitors of the lighthouse wrote one line each. A line is praise, blame or a joke: it is told by its words, not by a mark.\\n\\n14 June; Amrum; The stairs are steep and the view is worth it.\\n14 June; Husum; T'. "
         "Two lines in its middle: '2 July; Husum; Nobody told us that the lamp is out at noon.', '2 July; Emden; The keeper said he had seen worse visitors.'.", [(_guests, "212 {'praise': 131, 'blame': 44, 'joke': 37}")], 'praise')
-    letters = Example('Take only the letters of Nils and Gesa. Has the label complaint more letters than the label request, fewer, or as many?', _harbour, [(_letters, "57 {'complaint': 19, 'request': 31, 'thanks': 7}")], 'complaint has fewer letters than request')
+    which,code = ('from 4 May to 20 June 1902',_days) if dated else ('of these senders: Nils, Gesa, Telse',_letters)
+    letters = Example(f'Take only the letters {which}. Among them: Has the label complaint more letters than the label request, fewer, or as many?', _harbour, [(code, '57 19 31 complaint has fewer')], 'complaint has fewer letters than request')
     return [guests, letters]
 
 # %% ../nbs/00b_presets.ipynb #a52ef54c
@@ -195,9 +205,12 @@ def table_examples()->list:
     return [keepers, most]
 
 # %% ../nbs/00b_presets.ipynb #7d0ae302
+_month = '(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*'
+
 CUES = dict(
     choice=r'^\W*A[).] .*\n\W*B[).] ',
     pair=r'\bpairs of\b.*\blabels?\b',
+    days=rf'(?s)^(?=.*\blabels?\b).*\b({_month}\W{{0,2}}\d|\d\W{{0,2}}({_month})|\d{{4}}-\d\d-\d\d)',
     label=r'\b(labels?|kinds|types|categor\w+|sentiments?|topics)\b|\b(kind|type|class)\b.*\b(most|least|more|fewer|often)\b',
     count=r'\b(count|edges|graph|list (all|every))\b')
 
@@ -210,7 +223,7 @@ def examples_for(kind:str, search:bool=True, sub_calls:bool=True, length:int|Non
     (why,who),(hail,stops) = fact_examples(search, sub_calls, length if kind=='fact' else None),count_examples()
     if kind=='table': return table_examples()
     if kind=='choice': return [why, who, *choice_examples(search)]
-    if kind=='label' and sub_calls: return [who, hail, *label_examples()]
+    if kind in ('label','days') and sub_calls: return [who, hail, *label_examples(kind=='days')]
     if kind=='pair' and sub_calls: return [hail, label_examples()[-1], *pair_examples()]
     if kind=='fact': return [replace(e, about=e.about.split(' context[')[0]) for e in (why, hail, who)]
     return [who, hail, stops]
@@ -225,7 +238,7 @@ def small_preset(
 )->Preset:
     "How small models are spoken to"
     kind = 'table' if table else kind_of(question)
-    p = Preset('small', small_prompt(kind, sub_calls), search=True, sample={'fact':0, 'label':1000, 'pair':1000}.get(kind, 240), remind=True, one_block=True, max_output=2400, max_tokens=400, stuck_temperature=.7)
+    p = Preset('small', small_prompt(kind, sub_calls), search=True, sample={'fact':0, 'label':1000, 'days':1000, 'pair':1000}.get(kind, 240), remind=True, one_block=True, max_output=2400, max_tokens=400, stuck_temperature=.7)
     return replace(p, examples=[m for e in examples_for(kind, search, sub_calls, length) for m in example_messages(e, p, search)])
 
 # %% ../nbs/00b_presets.ipynb #ac1c901b

@@ -176,8 +176,9 @@ def _check_prices(self:Run):
     "Refuse a dollar limit that could not be kept"
     if self.budget.max_cost is None: return
     def each(lm): return [lm, *(o for f in lm.fallbacks for o in each(f))]
-    for lm in {id(o):o for o in (*each(self.root), *each(self.sh.sub.lm))}.values():
-        if lm.per_token() is None: raise ValueError(f'max_cost={self.budget.max_cost} cannot be kept: the price of {lm.model} is not known. Give prices=(dollars per million tokens in, out), or leave max_cost out')
+    emb = getattr(self.sh, 'embeddings', None)
+    for lm in {id(o):o for o in (*each(self.root), *each(self.sh.sub.lm), *([emb] if emb else []))}.values():
+        if lm.per_token() is None: raise ValueError(f'max_cost={self.budget.max_cost} cannot be kept: the price of {lm.model} is not known. Give {"price=dollars per million tokens to an EmbeddingLM" if lm is emb else "prices=(dollars per million tokens in, out)"}, or leave max_cost out')
 
 # %% ../nbs/09b_run.ipynb #82bd8633
 @patch
@@ -729,6 +730,7 @@ def _settings(self:Run)->dict:
     sh = self.sh
     more = (dict(final_prompt=self.final_prompt) if self.final_prompt!=FINAL_PROMPT else {}) | (dict(citations=True) if QUOTES_DOC.keys()<=sh.extras.keys() else {})
     if self.form and self.form.T is not None: more['output_type'] = self.form.setting()
+    if emb:=getattr(sh, 'embeddings', None): more['embeddings'] = dict(model=emb.model, **lm_settings(emb), **({'batch':emb.batch} if emb.batch!=64 else {}), **({'function':True} if emb.f else {}))
     if self.form and self.form.validator: more['validator'] = getattr(self.form.validator, '__name__', 'a function')
     return dict(mode=self.mode, preset=self.preset.name, isolation=sh.isolation, tools=list(self.tools), **asdict(self.budget), cell_timeout=sh.cell_timeout, max_depth=sh.max_depth,
                 search=_offers_search(sh), root=lm_settings(self.root), sub=lm_settings(sh.sub.lm), **more)

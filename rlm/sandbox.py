@@ -856,7 +856,7 @@ def _describe(self:SandboxShell):
 def bind(self:SandboxShell,
     name:str, # What the model's code calls
     fn, # What then runs on the host; may return a `concurrent.futures.Future`
-    result=None # Class of `rlm` applied in the shell to what came back
+    result=None # Function or class of `rlm` applied in the shell to what came back
 ):
     "Let the model's code call `fn` as `name`"
     where = (result.__module__,result.__qualname__) if result else None

@@ -895,7 +895,7 @@ def _describe(self:LocalShell): return self.core.SHOW_VARS()
 def bind(self:LocalShell,
     name:str, # What the model's code calls
     fn, # What then runs on the host; may return a `concurrent.futures.Future`
-    result=None # Class of `rlm` applied in the shell to what came back
+    result=None # Function or class of `rlm` applied in the shell to what came back
 ):
     "Let the model's code call `fn` as `name`"
     def call(*args, **kw):

@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import replace
 from fastcore.basics import patch
 from .budget import Usage,as_usage
-from .events import RunStarted,RunEnded,RootReplied,CodeStarted,CodeRan,ToolRan,SubStarted,SubReplied,ChildEvent,Noted,LogError,is_paid,redact
+from .events import RunStarted,RunEnded,RootReplied,CodeStarted,CodeRan,ToolRan,SubStarted,SubReplied,ChildEvent,Embedded,Noted,LogError,is_paid,redact,role_of
 from .lm import Reply,recorded_response,to_reply
 
 # %% ../nbs/03b_tape.ipynb #ebe4e693
@@ -41,7 +41,7 @@ def _sort(self:Tape):
     for o in self.events[1:]:
         kind = getattr(o,'kind','')
         if kind=='resume' or isinstance(o, ChildEvent): continue
-        if isinstance(o,(SubStarted,SubReplied)) or (in_cell and isinstance(o,(Noted,ToolRan)) and kind!='shell'): self.inside.append(o)
+        if isinstance(o,(SubStarted,SubReplied,Embedded)) or (in_cell and isinstance(o,(Noted,ToolRan)) and kind!='shell'): self.inside.append(o)
         elif kind=='retry': retries.append(o)
         else: self.main.append(o)
         if isinstance(o,RootReplied): self.retries[id(o)],retries = retries,[]
@@ -99,12 +99,16 @@ def price(self:Tape, ev)->Usage:
     return as_usage(ev.usage) if self.left.pop(id(ev), None) is not None and not self.prepaid else Usage()
 
 @patch
+def embedded(self:Tape, ev)->Usage:
+    "What goes on the ledger for the vectors that were made up to an event, as `price`"
+    return sum((self.price(o) for o in self.inside[:self.order[id(ev)]] if isinstance(o,Embedded)), Usage())
+
+@patch
 def prepay(self:Tape)->dict: # By role
     "What was paid for and not yet taken from the tape"
     self.prepaid,res = True,{}
     for o in self.left.values():
-        role = 'root' if isinstance(o,RootReplied) else 'sub'
-        res[role] = res.get(role,Usage())+as_usage(o.usage)
+        res[role_of(o)] = res.get(role_of(o),Usage())+as_usage(o.usage)
     return res
 
 # %% ../nbs/03b_tape.ipynb #9361faf4
@@ -131,16 +135,22 @@ def warning(self:Tape)->str|None:
 
 # %% ../nbs/03b_tape.ipynb #f3b109dd
 @patch
+def _pass(self:Tape, publish):
+    "Publish what comes next and belongs to no call"
+    while self.at<len(self.inside) and isinstance(o:=self.inside[self.at],(Noted,Embedded)):
+        if getattr(o,'kind','retry')=='retry': publish(replace(o))
+        self.at += 1
+
+@patch
 async def turn(self:Tape, ev, publish, patience:float=5):
     "Publish an event from inside a cell when its turn has come"
     i = self.order[id(ev)]
+    self._pass(publish)
     if self.at<i:
         self.waiting[i] = asyncio.Event()
         try: await asyncio.wait_for(self.waiting[i].wait(), patience)
         except asyncio.TimeoutError: pass
     publish(replace(ev))
     self.at = max(self.at, i+1)
-    while self.at<len(self.inside) and isinstance(o:=self.inside[self.at],Noted):
-        if o.kind=='retry': publish(replace(o))
-        self.at += 1
+    self._pass(publish)
     if self.at in self.waiting: self.waiting.pop(self.at).set()

@@ -12,7 +12,7 @@ import html,importlib.util,json,os,pprint,re,shutil,sys,textwrap,threading,time
 from fastcore.basics import patch
 from .presets import frame_output,small_preset
 from .budget import Usage,as_usage,money
-from .events import ChildEvent,CodeRan,CodeStarted,Noted,from_dict,is_paid,RootReplied,SubReplied,SubStarted,ToolRan
+from .events import ChildEvent,CodeRan,CodeStarted,Embedded,Noted,from_dict,is_paid,RootReplied,SubReplied,SubStarted,ToolRan
 from .provenance import percent,coverage_svg,named
 from .run import Answer
 
@@ -415,6 +415,7 @@ def _event_html(ev)->str:
     if isinstance(ev,CodeRan) and any(res:=came_back(ev)):
         return _small(f'<b>hint</b>: {esc(res[1],1000)}')*bool(res[1])+bool(res[0])*_block(res[0], more='border-left:3px solid #d64545;' if ev.result.get('error') or ev.result.get('status','ok')!='ok' else '')
     if isinstance(ev,ToolRan): return _small(f'tool <b>{esc(ev.name)}</b> {esc(as_text(ev.args),500)}')+_block(ev.content)
+    if isinstance(ev,Embedded) and ev.error: return _small(f'the vectors of {ev.texts:,} texts: {esc(ev.error,500)}')
     if isinstance(ev,Noted): return _small(f'<b>{esc(ev.kind)}</b>: {esc(ev.text,1000)}')
     return ''
 

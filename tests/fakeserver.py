@@ -156,7 +156,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def answer(self, f, req):
         if f.key and req.headers.get('authorization')!=f'Bearer {f.key}': return self.send(401, _error(401, 'Incorrect API key provided'))
-        if not self.path.rstrip('/').endswith('/chat/completions'): return self.send(404, _error(404, f'no such path: {self.path}'))
+        if not self.path.rstrip('/').endswith(('/chat/completions','/embeddings')): return self.send(404, _error(404, f'no such path: {self.path}'))
         o = f.take(req)
         if isinstance(o,str): o = Reply(o)
         if getattr(o,'delay',0): f._closed.wait(o.delay)

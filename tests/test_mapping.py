@@ -36,6 +36,10 @@ def test_order_duplicates_and_empty_items():
     a = RLM(mapper('r = llm_map(context, "Label it.", ["spam","ham"], per_call=3)\nprint(r)'))('Which?', ['a7','b','','b','c7','a7',' '])
     assert a.answer==['ham','spam',None,'spam','ham','ham',None] and a.usage.by['sub'].calls==1
 
+def test_missing_answers_are_told_beside_the_output():
+    a = RLM(mapper('r = llm_map(context, "Label it.", ["spam","ham"], per_call=3)\nprint(len(r))\nn = llm_map("a7", "Label it.", ["spam","ham"])\nprint(n)'))('Which?', ['a7','b','',' '])
+    assert next(o for o in a.trajectory if isinstance(o,CodeRan)).text.splitlines()[:3]==['llm_map: 2 of the 4 answers are None', '4', 'ham']
+
 def test_the_budget_ends_midway():
     a = RLM(mapper('r = llm_map(context, "Label it.", ["spam","ham"], per_call=2)\nprint(r)'), max_calls=5)('Which?', [f'item {i}' for i in range(20)])
     assert a.usage.calls<=5 and "'spam', 'spam', None, None" in next(o.text for o in a.trajectory if isinstance(o, CodeRan))
