@@ -161,7 +161,7 @@ def _put(self:Chat, name, ctx):
 
 # %% ../nbs/10b_chat.ipynb #885375aa
 @patch(as_prop=True)
-def small(self:Chat)->bool: return get_preset(self.rlm.preset, self.rlm.lm.model).remind
+def small(self:Chat)->bool: return get_preset(self.rlm.preset, self.rlm.lm.model, settings=self.rlm.lm.kw).remind
 
 @patch
 def _too_long(self:Chat, more:str)->bool:

@@ -13,6 +13,7 @@ import argparse,contextlib,importlib.metadata,json,os,platform,re,shlex,signal,s
 from dataclasses import dataclass,asdict
 from pathlib import Path
 from .budget import Budget,Usage,as_usage
+from .presets import PRESETS
 from .schema import Form
 from .images import as_image
 from .files import Files,is_url
@@ -213,7 +214,7 @@ def _work_options(g):
     g.add_argument('--reply', type=int, metavar='N', help="tokens a reply may have, in arms without a shell (default: the provider's limit; 2,048 for local)")
     g.add_argument('--passages', type=int, metavar='N', help='tokens of passages that retrieve shows (default: 8192)')
     g.add_argument('--chunk', type=int, metavar='N', help='tokens of a part in map_reduce (default: 16384)')
-    g.add_argument('--preset', choices=['small','strong'], help='how a recursive run speaks to its model (default: by model)')
+    g.add_argument('--preset', choices=PRESETS, help='how a recursive run speaks to its model (default: by model)')
     g.add_argument('--mode', choices=['auto','tools','code'], help='as for rlm ask')
     g.add_argument('--isolation', choices=['auto','os','hardened','process','none'], help='as for rlm ask')
     g.add_argument('--search', action=argparse.BooleanOptionalAction, default=None, help='as for rlm ask: give recursive runs a search, or none')

@@ -11,7 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 from fastcore.basics import patch,store_attr
 from .prompts import FINAL_PROMPT,REPL_SYSTEM_PROMPT
-from .presets import Preset,get_preset
+from .presets import PRESETS,Preset,get_preset
 from .budget import Budget,as_usage
 from .schema import Form,as_form,of_setting
 from .events import CodeRan,LogError,RootReplied,RunEnded,ToolRan,read_log
@@ -90,7 +90,7 @@ class RLM:
         max_time:float|None=None, # Seconds at most
         tools:tuple=(), # Functions of the user's that the model may call
         sp:str|None=None, # System prompt; the preset's if not given
-        preset:'str|Preset|None'=None, # `'strong'`, `'small'`, or a `Preset`; by the model's name if not given
+        preset:'str|Preset|None'=None, # `'strong'`, `'small'`, `'thinking'`, or a `Preset`; by the model if not given
         mode:str='auto', # `'tools'`, `'code'`, or what the model supports
         search:bool|None=None, # Offer `search`; by preset if not given
         max_depth:int=1, # 0: the code asks no other model; 1: it asks sub-models; 2: `rlm_query` starts runs that do so; and so on
@@ -113,7 +113,7 @@ class RLM:
         self.lm = model if isinstance(model,LM) and isinstance(sub_model,str) else named(model)
         self.sub_lm = self.lm if sub_model is None else sub_model if isinstance(sub_model,LM) else named(sub_model)
         self.budget = Budget(max_steps, max_calls, max_tokens, max_cost, max_time)
-        p = get_preset(preset, self.lm.model)
+        p = get_preset(preset, self.lm.model, settings=self.lm.kw)
         self.preset = p if preset is p else p.name
         self.embeddings = embedding_lm(embeddings, search)
         self.search = (bool(self.embeddings) or p.search and has_search()) if search is None else search
@@ -212,7 +212,7 @@ def _remake(tape:Tape, model, sub_model, kw)->RLM:
     root = lm(model, start.model, s.get('root',{}))
     sub = lm(sub_model, start.sub_model, s.get('sub',{})) if sub_model or start.sub_model!=start.model or not isinstance(model,LM) else root
     kept = {k:s[k] for k in (*_limits,'mode','max_depth','citations','isolation','cell_timeout','search','final_prompt') if k in s}
-    if s.get('preset') in ('small','strong'): kept['preset'] = s['preset']
+    if s.get('preset') in PRESETS: kept['preset'] = s['preset']
     if 'embeddings' in s and not ours.get('embeddings'): kept['embeddings'] = _recorded_embeddings(s['embeddings'])
     if missing:=[k for k in s.get('tools',()) if k!='run_repl' and k not in [getattr(f,'__name__','') for f in ours.get('tools',())]]:
         raise ValueError(f'that run had the tools {", ".join(missing)}: give them again, tools=[...]')

@@ -33,7 +33,9 @@ In the shell you find:
 {functions}- `SHOW_VARS()`: the variables you have made. `SHOW_BUDGET()`: what is left of the run's limits.
 - `FINAL(answer)`: ends the run with that value. `FINAL_VAR("name")`: ends it with the value of a variable, which suits a long answer.
 
-How to go about it:
+{how}'''
+
+_HOW = '''How to go about it:
 1. Look before you plan: what `context` is, how long, how it is laid out.
 2. Facts that can be found by their wording: find them with code (`in`, `re`, slicing) and print some text around each hit.
 3. {reading} Count, sort and compare in code, not in your head.
@@ -41,6 +43,19 @@ How to go about it:
 5. Finish with `FINAL(...)`, in code or at the start of a line of your reply, once you have seen what supports the answer. If the
    context does not hold the answer, say so in `FINAL`.
 '''
+
+_HOW_THINKING = '''What to bear in mind:
+- Your thinking is gone after each reply. What remains is your code, what it printed, and the variables: put into these what you find.
+- One look at `context` is worth more than a long plan without it. Run a short block early, and let what it prints decide on the next.
+- {reading} Count, sort and compare in code, not in your head.{calls}
+- However well you know the text or the subject, nothing of the context is known to you that you have not printed{asked}.
+- Finish with `FINAL(...)`, in code or at the start of a line of your reply, once you have seen what supports the answer; once is enough. If
+  the context does not hold the answer, say so in `FINAL`.
+'''
+
+_CALLS_THINKING = '''
+- A sub-model may think, too, and then takes seconds to minutes and as many tokens for a small prompt as for a large one. Give it pieces as large as it
+  can read with care, all of them side by side, and do not have the same thing asked again to be sure.'''
 
 _FUNCTIONS = '''- `llm_query(prompt)`: asks another language model and returns its reply as a string. It sees the prompt and nothing else, so the
   piece of context it is to read must be part of the prompt.
@@ -53,12 +68,14 @@ _FUNCTIONS = '''- `llm_query(prompt)`: asks another language model and returns i
 '''
 
 def repl_prompt(
-    sub_calls:bool=True # Whether the shell has `llm_query` and its kin
+    sub_calls:bool=True, # Whether the shell has `llm_query` and its kin
+    thinking:bool=False # Whether the model thinks before each reply
 )->str:
     "The system prompt of a strong model"
     reading = 'What needs reading: cut the context into pieces that fit a sub-model, ask all of them with `llm_query_batched`, keep the replies in a\n   variable and put them together. The same small question of many lines or records, such as which kind each is of: `llm_map`.'
     if not sub_calls: reading = 'What needs reading: print it, piece by piece, and note in variables what you find.'
-    return _PROMPT.format(functions=_FUNCTIONS if sub_calls else '', reading=reading, asked=' or asked for' if sub_calls else '')
+    how = (_HOW_THINKING if thinking else _HOW).format(reading=reading, asked=' or asked for' if sub_calls else '', calls=_CALLS_THINKING if sub_calls else '')
+    return _PROMPT.format(functions=_FUNCTIONS if sub_calls else '', how=how)
 
 REPL_SYSTEM_PROMPT = repl_prompt()
 
@@ -96,6 +113,7 @@ NUDGES = dict(
     anew='An earlier attempt ended so:\n{output}\n\nDo it in another way, with code that fits what the context looks like.',
     failed_again='This is the code of step {step} again, and it fails again. Write different code that fits what the context looks like.',
     void='The result is empty. Perhaps the code does not fit how the text is written: look at some rows. Perhaps the rows do not say in words what you look for: then ask of each row with llm_map(rows, instruction, choices).',
+    hollow='The result was empty, so nothing of the text stands behind that answer. Write another ```python block: print some lines of `context` as they are, and make the code fit them. If the answer is indeed that there is none, reply FINAL(...) with it again.',
     missed='The search found nothing, so what a sub-model says to its result rests on no passage. {way}',
     nothing='Nothing was printed. Put what you want to see into print(...).')
 

@@ -142,7 +142,7 @@ class Run:
         if not isinstance(sp,(str,type(None))): raise ValueError(f'sp, the system prompt, must be a text, not {type(sp).__name__}')
         if mode not in ('auto','tools','code'): raise ValueError(f"mode must be 'auto', 'tools' or 'code', not {mode!r}")
         store_attr('question,sh,root,final_prompt,max_nudges,tape,over,before,opening,chat')
-        self.preset = get_preset(preset, root.model, search=_offers_search(sh), sub_calls=sh.max_depth>0, question=question, length=sh.length, table=sh.is_table)
+        self.preset = get_preset(preset, root.model, search=_offers_search(sh), sub_calls=sh.max_depth>0, question=question, length=sh.length, table=sh.is_table, settings=root.kw)
         self.budget = budget or Budget()
         self.sp,self.examples = system_prompt(sp, self.preset)
         self._set_tools(list(tools or []))
@@ -154,7 +154,7 @@ class Run:
         self.events,self.q,self.lock,self.ledger = [],queue.SimpleQueue(),threading.RLock(),Ledger(self.budget)
         self.step,self.bad,self.hints,self.cells,self.sent = 0,0,[],{},0
         self.refused,self.judged,self.raw,self.value,self.unfit = 0,(None,None),None,None,''
-        self.looked = self.told_unseen = self.stopping = self.ended = self.copies = False
+        self.looked = self.told_unseen = self.told_hollow = self.hollow = self.stopping = self.ended = self.copies = False
         self.quotes,self.known = None,()  # `known`: names of variables that hold what has been seen of the context
         self.live_since = None if self._resumes else time.monotonic()
 
@@ -365,6 +365,7 @@ def _run_cell(self:Run, code:str, id:str=''):
     if res.status=='lost': self.publish(Noted(kind='shell', text=(res.error or 'the shell was lost').splitlines()[-1]))
     text,hint = show_result(res, self.max_output),''
     self.looked = self.looked or looks(code, (*self.tools, *self.known))
+    self.hollow = self.preset.remind and is_void(text)
     if no:=self._refusal(res): hint = no
     elif not res.final: hint = self._hint(code, text, res)
     shown = frame_output(text, self._asks, self.preset, hint)
@@ -551,6 +552,9 @@ def _final(self:Run, f:FinalText):
     elif not self.looked and not self.told_unseen:
         self.told_unseen = True
         self._nudge(nudge('unseen'))
+    elif self.hollow and not self.told_hollow:
+        self.told_hollow = True
+        self._nudge(nudge('hollow'))
     elif over:
         text = yield from self._run_cell(self._as_code(f))
         if not self.sh.final: self._nudge(text)

@@ -768,3 +768,12 @@ def test_a_table_has_examples_of_its_own():
     a = RLM(root)('Which kind of boat carried the most?', pd.DataFrame(dict(boat=['Brage','Elbe','Elbe'], tons=[3,2,2])))
     asked = root.asked[0]
     assert a.answer=='Elbe' and 'a long table' in asked[0]['content'] and 'with pandas' in asked[0]['content'] and 'groupby("lighthouse")' in asked[-4]['content'] and 'search("' not in str(asked)
+
+def test_an_answer_that_rests_on_an_empty_result_is_questioned_once():
+    "As the local model counted labels: it split the lines at what is not in them, and answered from 0 and 0"
+    wrong,right = 'rows = [o for o in context.splitlines() if " : " in o]\nprint(len(rows), 0)','print(context.count("x"))'
+    a = RLM(ScriptedLM([f'```python\n{wrong}\n```', 'FINAL(N)', f'```python\n{right}\n```', 'FINAL(3)']), preset='small')('How many?', 'x x x')
+    assert a.answer==3 and [o.text[:20] for o in a.trajectory if isinstance(o,Noted)]==['The result was empty']
+    b = RLM(ScriptedLM([f'```python\n{wrong}\n```', 'FINAL(0)', 'FINAL(0)']), preset='small')('How many?', 'x x x')
+    assert b.answer==0 and b.steps==3
+    assert RLM(ScriptedLM([f'```python\n{wrong}\n```', 'FINAL(0)']), preset='strong')('How many?', 'x x x').steps==2
