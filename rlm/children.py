@@ -123,7 +123,7 @@ def check(self:Children, context):
 
 # %% ../nbs/09c_children.ipynb #2712fb47
 @patch
-async def ask(self:Children, query:str, context):
+async def ask(self:Children, query:str, context, form=None):
     "Have a child answer; its failure is text, as that of a prompt in a batch is"
     self.check(context)
     self.n += 1
@@ -131,13 +131,13 @@ async def ask(self:Children, query:str, context):
     self.slots = self.slots or asyncio.Semaphore(self.at_once)
     self.sub._count(1)
     try:
-        async with self.slots: return await self._ask(query, list(context) if isinstance(context,tuple) else context, path)
+        async with self.slots: return await self._ask(query, list(context) if isinstance(context,tuple) else context, path, form)
     finally: self.sub._count(-1)
 
 @patch
-async def _ask(self:Children, query, context, path):
+async def _ask(self:Children, query, context, path, form):
     runs,cancelled = [],threading.Event()
-    fut = asyncio.wrap_future(self.run._in_thread(self._answer, query, context, path, runs, cancelled))
+    fut = asyncio.wrap_future(self.run._in_thread(self._answer, query, context, path, form, runs, cancelled))
     try: return await asyncio.shield(fut)
     except asyncio.CancelledError:
         cancelled.set()
@@ -148,11 +148,11 @@ async def _ask(self:Children, query, context, path):
 
 # %% ../nbs/09c_children.ipynb #aab69d29
 @patch
-def _answer(self:Children, query, context, path, runs, cancelled):
+def _answer(self:Children, query, context, path, form, runs, cancelled):
     "Run a child to its end"
     sh = self.run.sh
     with prep_shell(context, ChildLM(self, path, 'SubReplied'), max_depth=sh.max_depth-1, isolation=sh.isolation, cell_timeout=sh.cell_timeout) as child:
-        run = Run(query, child, ChildLM(self, path, 'RootReplied'), budget=self.share(), over=self.sub.ledger)
+        run = Run(query, child, ChildLM(self, path, 'RootReplied'), budget=self.share(), over=self.sub.ledger, output_type=form)
         add_children(run)
         runs.append(run)
         if cancelled.is_set(): run.stop()  # while its shell was being made
@@ -162,6 +162,7 @@ def _answer(self:Children, query, context, path, runs, cancelled):
             if i>=old: self.top.publish(ChildEvent(child=path, inner=json.loads(to_json(ev))))
         a = run.result()
     if a.answer is None: return f'[rlm_query failed: {a.status}: {a.error}]'
+    if form: return form.plain(a.answer) if a.ok else f'[rlm_query failed: {a.status}: {a.error}. Its best answer, which may not be what was asked for: {as_text(a.answer)}]'
     return a.answer if a.ok else f'{as_text(a.answer)} [the best answer of a run that did not come to its end: {a.error}]'
 
 @patch

@@ -152,7 +152,7 @@ class Embedded(Event):
 @dataclass
 class Noted(Event):
     "A message to the model, or something the user should know"
-    kind:str='' # `'nudge'`, `'budget'`, `'retry'`, `'shell'`, `'resume'`
+    kind:str='' # `'nudge'`, `'budget'`, `'retry'`, `'shell'`, `'resume'`, `'window'`
     text:str='' # The message
 
 def is_paid(ev:Event)->bool:

@@ -94,7 +94,7 @@ def first_message(
     return f'{description}' + (f'\n\nAlso in the shell:{also}' if also else '') + f'\n\nQuestion: {question}'
 
 # %% ../nbs/00_prompts.ipynb #4a98b3a3
-CHILD_DOC = {'rlm_query(query, piece)': 'asks a question about a piece of context that is too long or too knotty for one llm_query; it is answered by a run like this one, with a shell that holds the piece. Give it a part of the context, never all of it',
+CHILD_DOC = {'rlm_query(query, piece)': 'asks a question about a piece of context that is too long or too knotty for one llm_query; it is answered by a run like this one, with a shell that holds the piece. Give it a part of the context, never all of it. schema= as for llm_query',
              'rlm_query_batched(queries, pieces)': 'the same for many pieces, side by side'}
 SEARCH_DOC = {'search(query, k=3)': 'the k passages that match the words of the query best; hits = search(...), str(hits) is their text, hits[0].text, hits[0].start, hits[0].end the first'}
 QUOTES_DOC = {'FINAL(answer, quotes=[...])': 'gives with the answer the passages of `context` that it rests on, each copied word for word and a sentence or two long; they are looked up in `context`. FINAL_VAR("name", quotes=[...]) does the same'}

@@ -22,6 +22,7 @@ from .lm import LM,LMError,submit,wait,est_tokens
 from .tape import Tape,as_reply
 from .tools import RESERVED,make_run_repl,tool_schema,tool_name,ToolError,call_tool,as_text,show_result
 from .context import ContextError,load_source
+from .window import left_out,shorten
 from .shell import Final,LocalShell,Result,check_quotes,cut_middle,pack,same_error,unpack
 
 # %% ../nbs/09b_run.ipynb #2fddce7d
@@ -281,12 +282,15 @@ def _request(self:Run, last, **kw):
 
 # %% ../nbs/09b_run.ipynb #6e80c657
 @patch
+def _asking(self:Run, last=False)->RootAsked: return RootAsked(messages=len(self.messages), est_tokens=self.root.estimate(self.messages).prompt_tokens, last=last)
+
+@patch
 def _ask(self:Run, last=False, **kw):
     "Ask the root; publishes and returns its reply"
     est,used,t0 = self.root.estimate(self.messages),Usage(),time.monotonic()
     self._hold(est, last)
     try:
-        self.publish(RootAsked(messages=len(self.messages), est_tokens=est.prompt_tokens, last=last))
+        self.publish(self._asking(last))
         self.sent = len(self.messages)
         yield from self._drain()
         rec = self.tape and self.tape.reply()
@@ -632,7 +636,7 @@ def _step(self:Run):
     self.step += 1
     if w:=self._warning(): self._warn(w)
     self._check_window()
-    r = yield from self._ask()
+    r = yield from self._ask_in_window()
     p = parse_reply(r.content, r.tool_calls, r.finish_reason, r.refusal, self.preset.patterns or FINAL_PATTERNS)
     if self.preset.one_block and p.code: p.code,p.final,r.content = p.code[:1],None,first_block(r.content)
     self.messages.append(self._history(r))
@@ -661,10 +665,39 @@ def _warn(self:Run, text):
 
 @patch
 def _check_window(self:Run):
-    n = est_tokens(self.messages)+self.max_output//4
-    if self.step==1 or n<4000: return  # short enough for any model
+    if self.tape and self.tape.kept() and not self.tape.too_long(): self._make_room(0); return
+    if self.step==1 or est_tokens(self.messages)+self.max_output//4<4000 or (self.tape and self.tape.main): return  # short enough for any model, or for the one that was recorded
     most = self.root.context_window()
-    if most and n+(self.root.max_tokens or self.preset.max_tokens or 1000)>most: raise GaveUp(f'the conversation fills the window of {self.root.model}, {most:,} tokens')
+    room = most and most-(self.root.max_tokens or self.preset.max_tokens or 1000)-self.max_output//4
+    if room and est_tokens(self.messages)>room and not self._make_room(room*2//3, room): raise GaveUp(f'the conversation fills the window of {self.root.model}, {most:,} tokens')
+
+@patch
+def _make_room(self:Run, most:int, at_most:int|None=None)->bool: # Whether it is short enough now
+    "Take the oldest turns out of the conversation"
+    keep = self.tape and self.tape.kept()
+    got,left = shorten(self.messages, len(self.first), lambda ms: len(ms)<=keep if keep else est_tokens(ms)<=most)
+    if len(got)==len(self.messages) or (not keep and est_tokens(got)>(at_most or most)): return False
+    gone = [dict(step=o.step, code=o.code, output=o.text) for o in self.events if isinstance(o,CodeRan) and o.step<self.step-left]
+    try:
+        self.sh.stage('earlier_steps', gone)
+        names = {k:' '.join(v.split()) for k,v in self.sh._describe().items() if k.isidentifier() and k not in RESERVED|{'earlier_steps'}}
+    except RuntimeError: names = {}  # the shell was lost, and with it all of them
+    n,q = len(self.messages)-len(got),self.first[-1]
+    self.messages = [*got[:len(self.first)-1], {**q, 'content':f"{q['content']}\n\n{left_out(self.step-left-1, names)}"}, *got[len(self.first):]]
+    self.sent = len(self.messages)-1
+    self.publish(Noted(kind='window', text=f'{n} messages were taken out of the conversation, to fit into the window of {self.root.model}'))
+    return True
+
+@patch
+def _ask_in_window(self:Run):
+    "Ask the root; once more with a shorter conversation, if this one is too long for it"
+    if self.tape and self.tape.too_long():
+        self.publish(self._asking())
+        self._make_room(est_tokens(self.messages)//2)
+    try: return (yield from self._ask())
+    except LMError as e:
+        if e.kind!='context' or not self._make_room(est_tokens(self.messages)//2): raise
+    return (yield from self._ask())
 
 # %% ../nbs/09b_run.ipynb #ea562ad4
 @patch

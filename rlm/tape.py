@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import replace
 from fastcore.basics import patch
 from .budget import Usage,as_usage
-from .events import RunStarted,RunEnded,RootReplied,CodeStarted,CodeRan,ToolRan,SubStarted,SubReplied,ChildEvent,Embedded,Noted,LogError,is_paid,redact,role_of
+from .events import RunStarted,RunEnded,RootAsked,RootReplied,CodeStarted,CodeRan,ToolRan,SubStarted,SubReplied,ChildEvent,Embedded,Noted,LogError,is_paid,redact,role_of
 from .lm import Reply,recorded_response,to_reply
 
 # %% ../nbs/03b_tape.ipynb #ebe4e693
@@ -75,6 +75,17 @@ def reply(self:Tape)->RootReplied|None:
     if self.replay:
         while self.main and not isinstance(self.main[0],RootReplied): self.main.popleft()
     return self.main[0] if self.main and isinstance(self.main[0],RootReplied) else None
+
+@patch
+def kept(self:Tape)->int|None:
+    "How many messages the request had that was made after the conversation was shortened, if that comes next"
+    i = next((i for i,o in enumerate(list(self.main)[:2]) if getattr(o,'kind','')=='window'), None)
+    return None if i is None else next((o.messages for o in list(self.main)[i:i+3] if isinstance(o,RootAsked)), None)
+
+@patch
+def too_long(self:Tape)->bool:
+    "Whether the request that comes next was too long when it was recorded, and was made again with fewer messages"
+    return len(self.main)>1 and isinstance(self.main[0],RootAsked) and getattr(self.main[1],'kind','')=='window'
 
 @patch
 def result(self:Tape)->CodeRan|None:

@@ -445,24 +445,27 @@ async def _all_of(self:SubCalls, prompts)->list:
 @patch
 def rlm_query(self:SubCalls,
     query:str, # The question
-    context # The piece of context it is about: a text, or a list or dict of text
-)->str:
+    context, # The piece of context it is about: a text, or a list or dict of text
+    schema=None # What the answer is to be, as for `llm_query`; a text if not given
+): # The answer: a text, or such a value
     "Ask a question about a piece of context, and have it answered by a run with a shell of its own"
     check_prompt(query, 'rlm_query')
     if getattr(context,'type_name','')=='DataFrame': raise TypeError('rlm_query takes a text, or a list or dict of text, not a DataFrame: rlm_query("what to find out", context.to_csv())')
     if not isinstance(context, Image) and (not isinstance(context, (str,list,tuple,dict)) or not len(context)): raise TypeError(f'rlm_query takes a question and a piece of context, not {cut_middle(repr(context), 60, "")[0]}: rlm_query("what to find out", context[a:b])')
-    if self.children: return self._submit(self.children.ask(query, context))
-    return self.llm_query(f'{as_text(context)}\n\n---\n\nAnswer from the text above: {query}', images=[o for _,o in walk(context) if isinstance(o, Image)])
+    if self.children: return self._submit(self.children.ask(query, context, self._form(schema)))
+    return self.llm_query(f'{as_text(context)}\n\n---\n\nAnswer from the text above: {query}', schema, images=[o for _,o in walk(context) if isinstance(o, Image)])
 
 @patch
 def rlm_query_batched(self:SubCalls,
     queries:list, # Of questions
-    contexts:list # Of pieces of context, one for each question
+    contexts:list, # Of pieces of context, one for each question
+    schema=None # What each answer is to be, as for `llm_query`
 )->list:
     "`rlm_query` for many pieces, side by side; the answers in their order"
     if not isinstance(queries, (list,tuple)) or not isinstance(contexts, (list,tuple)) or len(queries)!=len(contexts):
         raise ValueError('rlm_query_batched takes a list of questions and a list of as many pieces of context')
-    return self._submit(_each(self.rlm_query, queries, contexts))
+    self._form(schema)  # one that cannot be is an error, not many
+    return self._submit(_each(functools.partial(self.rlm_query, schema=schema), queries, contexts))
 
 async def _each(f, *args):
     "What the futures of `f` come to; in place of one that failed, what went wrong"

@@ -169,3 +169,25 @@ def test_views():
     assert c.usage.calls==a.usage.calls
     h = answer_html(a)
     assert 'child 1: child: how much hail?' in h and 'context.count(&quot;hail&quot;)' in h
+
+@pytest.mark.parametrize('depth', [1,2])
+def test_typed_answers(depth):
+    ask = '```python\nres = rlm_query_batched(["child: how much hail?"]*2, context, schema=int)\nprint(res, [type(o).__name__ for o in res])\n```'
+    def reply(m):
+        last = m[-1]['content']
+        if m[0]['role']=='system' and 'child:' not in m[1]['content']: return ask if len(m)==2 else 'FINAL(res)'
+        if depth==1: return str(last.count('hail ')) if 'hail' in last else '0'
+        if len(m)==2: return '```python\nFINAL("many")\n```'
+        return '```python\nFINAL(context.count("hail"))\n```'
+    a = RLM(ScriptedLM(reply), max_depth=depth)('How much hail?', PARTS)
+    assert a.answer==[3,4] and "['int', 'int']" in next(o.text for o in a.trajectory if isinstance(o, CodeRan))
+
+def test_a_typed_answer_that_does_not_come():
+    ask = '```python\nres = rlm_query("child: how much hail?", context[0], schema=int)\nprint(res)\n```'
+    def reply(m):
+        if 'child:' in m[1]['content']: return 'FINAL(many)' if len(m)>2 else '```python\nprint(context[:9])\n```'
+        return ask if len(m)==2 else 'FINAL(res)'
+    a = RLM(ScriptedLM(reply), max_depth=2)('How much hail?', PARTS)
+    assert a.answer.startswith('[rlm_query failed') and 'many' in a.answer
+    bad = '```python\ntry: rlm_query_batched(["child: q"], context[:1], schema="no such type")\nexcept ValueError as e: FINAL(str(e))\n```'
+    assert 'no such type' in RLM(ScriptedLM([bad]), max_depth=2)('How much hail?', PARTS).answer
