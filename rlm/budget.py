@@ -67,11 +67,21 @@ class Budget:
     max_time:float|None=None # Seconds on the clock
 
     def __post_init__(self):
+        self.names = {}  # what the user calls a limit, where it is not that of one run
         for f in fields(self):
             v,whole = getattr(self,f.name),f.name in ('max_steps','max_calls','max_tokens')
             if v is None and f.name!='max_steps': continue
             ok = isinstance(v,int if whole else (int,float)) and not isinstance(v,bool) and v>0
             if not ok: raise ValueError(f'{f.name} must be a {"whole " if whole else ""}number above 0, not {v!r}')
+
+# %% ../nbs/01_budget.ipynb #abba105d
+_units = dict(max_steps='turns', max_calls='calls to models, your turns among them', max_tokens='tokens in all calls together', max_cost='dollars', max_time='seconds')
+
+@patch
+def told(self:Budget)->str:
+    "The limits in words, for the model; empty if the user has set none"
+    set_ = {k:v for k,u in _units.items() if (v:=getattr(self,k)) is not None and not (k=='max_steps' and v==50)}
+    return f"This run may take at most {', '.join(f'{v:,.6g} {_units[k]}' for k,v in set_.items())}." if set_ else ''
 
 # %% ../nbs/01_budget.ipynb #4a359dd1
 def _amount(v, digits=6): return 'an unknown part' if v==float('inf') else f'{v:,.{digits}g}'
@@ -81,11 +91,12 @@ class BudgetSpent(Exception):
     def __init__(self,
         limit:str, # The name of the limit, as in `Budget`
         most, # Its value
-        used # What was spent and reserved when the call was refused
+        used, # What was spent and reserved when the call was refused
+        name:str='' # What the user calls the limit, if not that
     ):
         store_attr()
         unit = dict(max_calls='calls', max_tokens='tokens', max_cost='dollars', max_time='seconds')[limit]
-        super().__init__(f'the budget is spent: {_amount(used)} of {most:,.6g} {unit} used or in flight ({limit})')
+        super().__init__(f'the budget is spent: {_amount(used)} of {most:,.6g} {unit} used or in flight ({name or limit})')
 
 # %% ../nbs/01_budget.ipynb #85585ec4
 class Ledger:
@@ -126,7 +137,7 @@ def check(self:Ledger, extra:Usage=Usage()):
     with self.lock:
         for k,v in self._used(extra).items():
             most = getattr(self.budget, k)
-            if most is not None and (v>most or (k=='max_time' and v>=most)): raise BudgetSpent(k, most, self._used(Usage())[k])
+            if most is not None and (v>most or (k=='max_time' and v>=most)): raise BudgetSpent(k, most, self._used(Usage())[k], self.budget.names.get(k,''))
 
 # %% ../nbs/01_budget.ipynb #5d0a6562
 @patch

@@ -211,7 +211,9 @@ def _budget(self:Chat)->Budget:
     used = dict(max_calls=u.calls, max_tokens=u.tokens, max_cost=float('inf') if u.cost is None else u.cost)
     for k,most in self.totals.items():
         left,mine = max(most-used[k], 0),getattr(res, k)
-        setattr(res, k, left if mine is None else min(left, mine))
+        if mine is None or left<mine:
+            setattr(res, k, left)
+            res.names[k] = f"what was left of {k.replace('max_','total_')}={most:,.6g}"
     return res
 
 # %% ../nbs/10b_chat.ipynb #aedae1aa

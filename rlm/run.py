@@ -758,8 +758,9 @@ def _start(self:Run)->RunStarted:
 @patch
 def _first_words(self:Run, about, extras)->str:
     "The question, with what stands before it"
-    if self.before is None: return '\n\n'.join(o for o in (self.opening, first_message(self.question, about, extras)) if o)
-    return '\n\n'.join(o for o in (self.opening, f'Question: {self.question}') if o)
+    may = '' if self.preset.remind else self.budget.told()
+    if self.before is None: return '\n\n'.join(o for o in (self.opening, first_message(self.question, f'{about}\n\n{may}'.rstrip(), extras)) if o)
+    return '\n\n'.join(o for o in (self.opening, may, f'Question: {self.question}') if o)
 
 @patch
 def _settings(self:Run)->dict:

@@ -236,7 +236,7 @@ def test_interrupted_by_ctrl_c(tmp_path):
 def test_limits(tmp_path):
     s = Script({'One?':['a = 1','b = 2','FINAL(a)'], 'Two?':['FINAL(b)'], 'Three?':['FINAL(3)']})
     with RLM(s.root, isolation='none', max_steps=9).chat(TEXT, total_calls=4, log=tmp_path/'c.jsonl') as chat:
-        assert [chat(q).status for q in ('One?','Two?','Three?')]==['answer','answer','budget'] and len(s.asked)==4 and chat.usage.calls==4
+        assert [chat(q).status for q in ('One?','Two?','Three?')]==['answer','answer','budget'] and len(s.asked)==4 and chat.usage.calls==4 and 'what was left of total_calls=4' in chat.answers[-1].error
     with RLM.load_chat(tmp_path/'c.jsonl', model=s.root) as chat: assert not chat.pending and chat('Three?').status=='budget' and len(s.asked)==4
     with RLM.load_chat(tmp_path/'c.jsonl', model=s.root, total_calls=6) as chat:
         assert chat.pending and chat.resume().answer==3 and len(s.asked)==5 and [a.status for a in chat.answers]==['answer','answer','budget','answer']
