@@ -503,12 +503,19 @@ def answer_html(a)->str:
         _table(usage_rows(a.usage)), _fold('steps', f'<div style="margin-left:1.2em">{traj}</div>') if traj else '', '</div>'])
 
 # %% ../nbs/11_view.ipynb #24e20738
+def _indented(text, chars=2000)->str: return '\n'.join('    '+l for l in visible(shorten(str(text), chars)).split('\n'))
+
+def _where_markdown(a)->str:
+    if not isinstance(a, Answer) or not a._at_hand(): return ''
+    try: return '\n\n'+_indented('\n'.join([*map(str, a.citations[:20]), str(a.coverage)]), 8000)
+    except Exception: return ''  # the answer is shown all the same
+
 def answer_markdown(a)->str:
-    "An `Answer` as Markdown: the answer, the status, the bill"
+    "An `Answer` as Markdown: the answer, the status, the bill, where it came from"
     text = visible(shorten(as_text(a.answer), 20_000, 500))
     fence = '`'*max(3, 1+max(map(len, re.findall('`+', text)), default=0))
     rows = [f'| {" | ".join(r)} |' for r in usage_rows(a.usage)]
     n = a.steps if isinstance(a.steps,int) else len(a.steps or [])
-    err = '\n\n'+'\n'.join('    '+l for l in visible(shorten(str(a.error), 2000)).split('\n')) if a.error else ''
+    err = f'\n\n{_indented(a.error)}' if a.error else ''
     ans = f'{fence}text\n{text}\n{fence}\n\n' if a.answer is not None else ''
-    return ans+f'**{ENDINGS.get(a.status,a.status)}** · {n} step{"s"*(n!=1)} · {secs(a.seconds)}{err}\n\n'+'\n'.join([rows[0], '|---'*len(usage_rows(None)[0])+'|', *rows[1:]])
+    return ans+f'**{ENDINGS.get(a.status,a.status)}** · {n} step{"s"*(n!=1)} · {secs(a.seconds)}{err}\n\n'+'\n'.join([rows[0], '|---'*len(usage_rows(None)[0])+'|', *rows[1:]])+_where_markdown(a)

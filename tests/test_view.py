@@ -3,8 +3,10 @@ import io,os,pty,re,subprocess,sys,threading
 from html.parser import HTMLParser
 from types import SimpleNamespace
 import pytest
+from rlm import RLM
 from rlm.budget import Usage
 from rlm.events import *
+from rlm.lm import ScriptedLM
 from rlm.view import *
 
 rich = pytest.mark.skipif(__import__('importlib').util.find_spec('rich') is None, reason='rich is not installed')
@@ -193,3 +195,8 @@ def test_without_rich(monkeypatch):
 def test_import_is_light():
     code = "import sys, rlm.view; print([o for o in ('litellm','IPython','rich','pydantic') if o in sys.modules])"
     assert subprocess.run([sys.executable,'-c',code], capture_output=True, text=True, timeout=60).stdout.strip()=='[]'
+
+def test_markdown_says_where_it_came_from():
+    a = RLM(ScriptedLM(['```python\nprint(context)\n```', 'FINAL(It says "the ferry was sold".)']))('Which?', 'In May the ferry was sold to a company.')
+    md = answer_markdown(a)
+    assert 'the ferry was sold' in md.split('| total')[-1] and 'read by models: 100 %' in md
