@@ -149,12 +149,14 @@ class Embedded(Event):
     seconds:float=0. # How long it took
     error:str|None=None # What failed, if it did
 
+# %% ../nbs/02_events.ipynb #e735f7cc
 @dataclass
 class Noted(Event):
     "A message to the model, or something the user should know"
     kind:str='' # `'nudge'`, `'budget'`, `'retry'`, `'shell'`, `'resume'`, `'window'`
     text:str='' # The message
 
+# %% ../nbs/02_events.ipynb #b7efb489
 def is_paid(ev:Event)->bool:
     "Whether an event is a model's reply, in the run itself or in one that its code has started"
     return isinstance(ev, (RootReplied,SubReplied,Embedded)) or bool(getattr(ev, 'key', ''))

@@ -108,12 +108,13 @@ def packs(
         size += len(o)
     return res
 
-# %% ../nbs/08b_mapping.ipynb #94f78b9d
+# %% ../nbs/08b_mapping.ipynb #8ce0cdbb
 def tell_none(got):
     "What `llm_map` returned; says how many answers are missing in it, where code that counts would not see"
     if isinstance(got, list) and (n:=got.count(None)): print(f'llm_map: {n:,} of the {len(got):,} answers {"is" if n==1 else "are"} None')
     return got
 
+# %% ../nbs/08b_mapping.ipynb #94f78b9d
 def filter_instruction(condition:str)->str:
     "What to ask of each item"
     return f'Say yes if this is true of the item, and no if it is not: {condition}'

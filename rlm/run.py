@@ -663,8 +663,10 @@ def _warn(self:Run, text):
     if len(self.messages)>self.sent: self.messages[-1] = {**last, 'content': f"{last['content']}\n\n{text}"}
     else: self._say(text)
 
+# %% ../nbs/09b_run.ipynb #1f237220
 @patch
 def _check_window(self:Run):
+    "See to it that the conversation fits into the model's window"
     if self.tape and self.tape.kept() and not self.tape.too_long(): self._make_room(0); return
     if self.step==1 or est_tokens(self.messages)+self.max_output//4<4000 or (self.tape and self.tape.main): return  # short enough for any model, or for the one that was recorded
     most = self.root.context_window()
@@ -688,6 +690,7 @@ def _make_room(self:Run, most:int, at_most:int|None=None)->bool: # Whether it is
     self.publish(Noted(kind='window', text=f'{n} messages were taken out of the conversation, to fit into the window of {self.root.model}'))
     return True
 
+# %% ../nbs/09b_run.ipynb #6f59594e
 @patch
 def _ask_in_window(self:Run):
     "Ask the root; once more with a shorter conversation, if this one is too long for it"

@@ -77,17 +77,6 @@ def reply(self:Tape)->RootReplied|None:
     return self.main[0] if self.main and isinstance(self.main[0],RootReplied) else None
 
 @patch
-def kept(self:Tape)->int|None:
-    "How many messages the request had that was made after the conversation was shortened, if that comes next"
-    i = next((i for i,o in enumerate(list(self.main)[:2]) if getattr(o,'kind','')=='window'), None)
-    return None if i is None else next((o.messages for o in list(self.main)[i:i+3] if isinstance(o,RootAsked)), None)
-
-@patch
-def too_long(self:Tape)->bool:
-    "Whether the request that comes next was too long when it was recorded, and was made again with fewer messages"
-    return len(self.main)>1 and isinstance(self.main[0],RootAsked) and getattr(self.main[1],'kind','')=='window'
-
-@patch
 def result(self:Tape)->CodeRan|None:
     "What came of the cell that was just announced"
     return next((o for o in list(self.main)[:2] if isinstance(o,CodeRan)), None)
@@ -102,6 +91,18 @@ def take(self:Tape, name:str, asked)->tuple|None: # Its `SubStarted`, if it had 
     "What came of a call from inside a cell"
     q = self.calls.get(self._key(name, asked))
     return q.popleft() if q else None
+
+# %% ../nbs/03b_tape.ipynb #1664ccba
+@patch
+def kept(self:Tape)->int|None:
+    "How many messages the request had that was made after the conversation was shortened, if that comes next"
+    i = next((i for i,o in enumerate(list(self.main)[:2]) if getattr(o,'kind','')=='window'), None)
+    return None if i is None else next((o.messages for o in list(self.main)[i:i+3] if isinstance(o,RootAsked)), None)
+
+@patch
+def too_long(self:Tape)->bool:
+    "Whether the request that comes next was too long when it was recorded, and was made again with fewer messages"
+    return len(self.main)>1 and isinstance(self.main[0],RootAsked) and getattr(self.main[1],'kind','')=='window'
 
 # %% ../nbs/03b_tape.ipynb #4cfa3152
 @patch
