@@ -11,19 +11,19 @@ from rlm.tasks import Task,add_task
 
 ARMS = dict(vanilla=(.95,.10,1.,0), retrieve=(.7,.01,.3,0), rlm1=(.9,.02,.4,1.2))
 
-def put(d, arms, seed=0):
+def put(d, arms, seed=0, rlm_settings={}):
     "A folder of made-up records"
     d.mkdir(parents=True)
     rs = [{**r, 'cost':0.} for t in ('niah','graphwalks') for r in demo_records(t, (4096,32768), 8, arms, seed, 8192, 2, 'local')]
     (d/'records.jsonl').write_text(''.join(json.dumps(r)+'\n' for r in rs))
     runs = [dict(tasks=['graphwalks','niah'], arms=[a], lengths=[l], n=8, seed=0, official=False) for a in arms for l in (4096,32768)]
-    (d/'suite.json').write_text(json.dumps(dict(rlm='0.1.0', model='local', sub_model='local', settings=dict(window=None, max_steps=10, passages=2048, chunk=16384, max_cost=None), rlm_settings={}, context_window=8192, runs=runs)))
+    (d/'suite.json').write_text(json.dumps(dict(rlm='0.1.0', model='local', sub_model='local', settings=dict(window=None, max_steps=10, passages=2048, chunk=16384, max_cost=None), rlm_settings=rlm_settings, context_window=8192, runs=runs)))
     return d
 
 @pytest.fixture(scope='module')
 def dirs(tmp_path_factory):
     d = tmp_path_factory.mktemp('sets')
-    return dict(after=put(d/'after', ARMS), before=put(d/'before', dict(rlm1=(.6,.1,.4,1.2)), 1))
+    return dict(after=put(d/'after', ARMS), before=put(d/'before', dict(rlm1=(.6,.1,.4,1.2)), 1), nosearch=put(d/'nosearch', dict(rlm1=(.7,.1,.4,1.2)), 1, dict(search=False)))
 
 @pytest.fixture(scope='module')
 def built(dirs): return compare.build(dirs, 'It is **better** at length.')
@@ -32,11 +32,11 @@ def test_the_page_is_the_same_twice(dirs, built): assert compare.build(dirs, 'It
 
 def test_the_page_has_all_it_should(built):
     text,pics = built
-    assert [o[3:] for o in text.splitlines() if o.startswith('## ')]==['What the figures say','What was run','Score against length','The same questions','Accuracy against cost','By type of answer','Failures','Before and after','What a bigger budget would need']
+    assert [o[3:] for o in text.splitlines() if o.startswith('## ')]==['What the figures say','What was run','Score against length','The same questions','Accuracy against cost','By type of answer','Failures','With search and without','Before and after','What a bigger budget would need']
     assert 'It is **better** at length.' in text and text.count(':::')%2==0 and '\n\n\n' not in text
     assert sorted(pics)==sorted(re.findall(r'\]\((comparison-\w+\.svg)\)', text)) and all(v.lstrip().startswith('<?xml') for v in pics.values())
     assert 'RLM_WINDOW=8192 rlm bench graphwalks niah --model local --max-steps 10 --passages 2048 --arms vanilla,retrieve,rlm1 --lengths 4K,32K --n 8 --seed 0 --out after' in text
-    assert 'Too few questions' in text and '| rlm1 [after] | rlm1 [before] |' in text and '2512.24601' in text
+    assert 'Too few questions' in text and '| rlm1 [after] | rlm1 [before] |' in text and '| rlm1 [after] | rlm1 [nosearch] |' in text and '2512.24601' in text
 
 def test_scores_are_those_of_the_records(dirs, built):
     rs = [r for r in map(json.loads, (dirs['after']/'records.jsonl').read_text().splitlines()) if r['task']=='niah' and r['length']==4096 and r['arm']=='rlm1']
@@ -97,3 +97,7 @@ def test_the_committed_page_is_up_to_date():
     text,pics = compare.build(compare.found(), compare.read_reading())
     headings = lambda s: [o for o in s.splitlines() if o.startswith(('#','| --- ','!['))]
     assert headings(compare.PAGE.read_text(encoding='utf-8'))==headings(text) and all((compare.DOCS/k).exists() for k in pics)
+
+def test_switches_are_options():
+    setup = dict(model='local', sub_model='local', settings={}, rlm_settings=dict(search=False), runs=[dict(tasks=['niah'], arms=['rlm1'], lengths=[4096], n=2, seed=0)])
+    assert '--no-search' in compare.commands(setup, 'x')[0] and '--search' in compare.commands({**setup, 'rlm_settings':dict(search=True)}, 'x')[0]

@@ -7,7 +7,7 @@
     python tools/compare.py --restore NAME DIR      make a folder of them again, with which `rlm bench --out DIR` goes on
     python tools/compare.py --run OUT               do again all that the records hold, in OUT/NAME (days, with the local model on two cores)
 
-The set `before`, if there is one, holds runs by older prompts: they are shown only beside those of the other sets on the same questions. Needs `pip install '.[bench]'`.
+The sets `before` and `nosearch`, if they are there, hold runs by older prompts and runs without `search`: they are shown only beside those of the other sets on the same questions. Needs `pip install '.[bench]'`.
 """
 import argparse,json,os,shlex,shutil,sys
 from inspect import signature
@@ -27,6 +27,9 @@ CUT = 2000     # characters of a prediction, a right answer or an error that a c
 N = 160        # questions a point that show a difference of ten points four times in five
 PRICES = {'GPT-5':(1.25,10.), 'GPT-5 mini':(.25,2.)}   # list prices, dollars per million tokens in and out
 LOCAL_WINDOW = 32768
+ASIDE = dict(   # sets that are shown only beside the others: title, name of the figure, what they are
+    nosearch=('With search and without', 'search', 'The set `nosearch` was made without `search` in the shell (`--no-search`), and with examples that do without it; all else is the same.'),
+    before=('Before and after', 'before_after', 'The set `before` was made with the prompts as they were before the tasks showed where they are weak; all else is the same. The questions are of seeds that were not used to change the prompts.'))
 
 # --- records
 
@@ -86,7 +89,7 @@ def options(setup:dict)->list:
     usual = {k:p.default for k,p in signature(Setup).parameters.items()}
     own = {k:v for k,v in {**setup.get('settings',{}), **setup.get('rlm_settings',{})}.items() if v is not None and v!=usual.get(k)}
     own = {'run_cost' if k=='max_cost' else k:v for k,v in own.items()}
-    return ['--model', setup['model'], *(['--sub-model', setup['sub_model']] if setup.get('sub_model')!=setup['model'] else []), *(o for k,v in own.items() for o in (f'--{k.replace("_","-")}', str(v)))]
+    return ['--model', setup['model'], *(['--sub-model', setup['sub_model']] if setup.get('sub_model')!=setup['model'] else []), *(o for k,v in own.items() for o in ([f'--{"" if v else "no-"}{k}'] if isinstance(v,bool) else [f'--{k.replace("_","-")}', str(v)]))]
 
 def commands(setup:dict, out:str, **over)->list: # Of lists of arguments
     "The calls of `rlm bench` that a set came from"
@@ -102,7 +105,7 @@ def run(out, names=(), sets=SETS, **over)->int:
     "Do again what the sets hold"
     from rlm.cli import main
     for name,d in found(sets).items():
-        if name not in names if names else name=='before': continue
+        if name not in names if names else name in ASIDE: continue
         setup = load_setup(d)
         os.environ.update(environment(setup))
         for args in commands(setup, str(Path(out)/name), **over):
@@ -215,22 +218,24 @@ def cost_pictures(res)->dict:
 
 def figure(p, prefix): return f'![{p.caption}]({prefix}{p.name}.svg)\n'
 
-def before_after(dirs, prefix, pics)->list:
-    "The section on what older prompts gave; its figure is put among `pics`"
-    if 'before' not in dirs or len(dirs)<2: return []
+def aside(name, dirs, prefix, pics)->list:
+    "The section on a set of `ASIDE`; its figure is put among `pics`"
+    dirs = {k:d for k,d in dirs.items() if k==name or k not in ASIDE}
+    if name not in dirs or len(dirs)<2: return []
+    title,pic,said = ASIDE[name]
     res = read_results(*dirs.values())
     of = {r['arm']:(r['base_arm'],r['folder']) for r in res if not is_trivial(r['arm'])}
-    pairs = [(a,b) for b,(base,f) in of.items() if f=='before' for a,(base2,f2) in of.items() if base2==base and f2!='before']
+    pairs = [(a,b) for b,(base,f) in of.items() if f==name for a,(base2,f2) in of.items() if base2==base and f2!=name]
     pairs = [p for p in pairs if res.pairs(*p)]
     if not pairs: return []
     fig = score_by_length(res.where(arm=sorted({a for p in pairs for a in p})))
-    fig.name = 'before_after'
+    fig.name = pic
     pics[fig.name] = fig
-    return ['## Before and after', '', figure(fig, prefix), 'The set `before` was made with the prompts as they were before the tasks showed where they are weak; all else is the same. The questions are of seeds that were not used to change the prompts.', '', *pair_tables(res, pairs)]
+    return [f'## {title}', '', figure(fig, prefix), said, '', *pair_tables(res, pairs)]
 
 def build(dirs:dict, reading:str, prices=PRICES, prefix='comparison-')->tuple: # Its text, and its figures by name of file
     "The page"
-    main = {k:d for k,d in dirs.items() if k!='before'} or dirs
+    main = {k:d for k,d in dirs.items() if k not in ASIDE} or dirs
     res,setups = read_results(*main.values()),{k:load_setup(d) for k,d in dirs.items()}
     pics,own = {**pictures(res), **cost_pictures(res)},{k:read_results(d).records for k,d in dirs.items()}
     pairs = [(a,b) for a in focal(res)[:1] for b in res.arms if b!=a and not is_trivial(b)]
@@ -246,7 +251,7 @@ def build(dirs:dict, reading:str, prices=PRICES, prefix='comparison-')->tuple: #
         *pic('cost_by_length'), cost_table(res).to_markdown(), 'By task, all lengths together; arms that were not asked at all lengths are left out:', '', *pic('score_by_cost'), *pic('cost_percentiles'), *folded('By task', '\n'.join(o for t in res.tasks for o in (f'**{t}**', '', cost_table(res.where(task=t)).to_markdown()))),
         '## By type of answer', '', *pic('score_by_kind'), *folded('As a table', Table({k:v for k,v in r.items() if k!='interval'} for r in res.by_kind()).to_markdown()),
         '## Failures', '', 'Runs that did not end with an answer of their own. They count with the score they have; none was left out, none repeated.', '', res.failures().to_markdown(),
-        *before_after(dirs, prefix, pics),
+        *(o for k in ASIDE for o in aside(k, dirs, prefix, pics)),
         '## What a bigger budget would need', '', f'How many questions, asked of two arms, show a difference of ten points four times in five, by how often `{focal(res)[0] if pairs else "rlm1"}` and the other arms differed here:', '', needed_table(res).to_markdown(),
         f'And what {N} questions at each point would take, by the tokens measured here: an estimate, as another model writes another number of steps. A context that did not fit counts as read once, cached input as input at full price. Dollars per million tokens in and out: {price}.', '',
         budget_table(res, prices).to_markdown(), PUBLISHED]
@@ -269,7 +274,7 @@ def parser():
     p.add_argument('--restore', nargs=2, metavar=('NAME','DIR'))
     p.add_argument('--run', metavar='OUT'); p.add_argument('--n', type=int); p.add_argument('--seed', type=int)
     p.add_argument('--lengths', type=lambda s: s.split(','), help='such as 4K,32K'); p.add_argument('--arms', type=lambda s: s.split(','))
-    p.add_argument('--sets', nargs='+', default=[], help='with --run: names of sets (all but before); with --draft: folders')
+    p.add_argument('--sets', nargs='+', default=[], help='with --run: names of sets (all but before and nosearch); with --draft: folders')
     p.add_argument('--price', type=price_of, action='append', metavar='NAME=IN,OUT', help='dollars per million tokens, for the estimate; may be repeated')
     p.add_argument('--draft', metavar='DIR'); p.add_argument('--check', action='store_true')
     return p
