@@ -11,7 +11,7 @@ from dataclasses import asdict
 from fastcore.basics import patch
 from .budget import Budget,BudgetSpent,Usage
 from .events import ChildEvent,LogError,RootReplied,RootDelta,SubReplied,to_json
-from .images import content_text
+from .images import prompt_text
 from .lm import FATAL,LM,LMError
 from .tape import as_reply
 from .tools import as_text,prep_shell
@@ -58,7 +58,7 @@ def can_see(self:ChildLM)->bool|None: return self.lm.can_see()
 @patch
 def _log(self:ChildLM, key, messages, reply=None, **kw):
     "Write what came of a request to the log of the whole run"
-    said = dict(prompt=content_text(messages[-1]['content']), content=reply and reply['content']) if self.kind=='SubReplied' else {}
+    said = dict(prompt=prompt_text(messages), content=reply and reply['content']) if self.kind=='SubReplied' else {}
     self.kids.top.publish(ChildEvent(child=self.path, key=key, inner=dict(event=self.kind, reply=reply or {}, **said, **kw)))
 
 @patch

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['MOST_IMAGES', 'MOST_BYTES', 'MOST_SIDE', 'image_kind', 'may_be_image', 'ImageError', 'Image', 'is_pil', 'as_image',
-           'Illustrated', 'tokens', 'illustrate', 'and_text', 'content_of', 'content_text', 'content_tokens',
-           'image_doc']
+           'Illustrated', 'tokens', 'illustrate', 'and_text', 'content_of', 'content_text', 'prompt_text',
+           'content_tokens', 'image_doc']
 
 # %% ../nbs/02g_images.ipynb #2eb3793e
 import base64,hashlib,io,struct
@@ -213,6 +213,10 @@ def content_text(content)->str:
     "The prompt, as a log holds it, that a message's content was made of"
     if not isinstance(content, list): return content
     return ''.join(o.note if isinstance(o, Image) else o for o in _parts_of(content))
+
+def prompt_text(messages:list)->str:
+    "The prompt that the messages of a sub-call were made of"
+    return '\n\n'.join(content_text(m['content']) for m in messages)
 
 def content_tokens(content)->int:
     "About how many tokens a message's content comes to"

@@ -19,7 +19,7 @@ from .budget import Usage
 from .events import RootReplied,SubReplied,RunEnded,read_log,secret_values,redact
 from .direct import available,as_sent,post_chat,close_session
 from .prices import listed,plain_cost
-from .images import content_text,content_tokens
+from .images import content_tokens,prompt_text
 
 # %% ../nbs/03_lm.ipynb #901e5137
 _lock = threading.Lock()
@@ -838,7 +838,7 @@ class ReplayLM(ScriptedLM):
 
 @patch
 def _next(self:ReplayLM, messages):
-    q = self.left.get('' if self.role=='root' else content_text(messages[-1]['content']))
+    q = self.left.get('' if self.role=='root' else prompt_text(messages))
     if not q and not self.exact: q = next((o for o in self.left.values() if o), None)
     if q: return q.pop(0)
     return LMError('other', self.failed) if self.failed else LMError('bad_request', f'the log holds no more replies of the {self.role} model for this request')

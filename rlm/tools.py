@@ -19,14 +19,14 @@ from .schema import Form,FormError,brief
 from .events import SubStarted,SubReplied,Noted,LogError
 from .local import local_window
 from .parts import Part
-from .images import Image,ImageError,and_text,content_of,illustrate,image_doc
+from .images import Image,ImageError,and_text,illustrate,image_doc
 from .lm import FATAL,LM,LMError,get_lm,submit,wait,est_tokens
 from .dataframes import has_table,is_table
 from .files import is_url,plain
 from .context import load_context,describe,looks_like_path,place,source_of,walk
 from .shell import Shell,Result,cut_middle
 from .sandbox import make_shell
-from .mapping import Kept,filter_instruction,fitting,map_prompt,packs,read_answers,read_values,reduce_prompt,tell_none
+from .mapping import Kept,as_messages,choice_prompt,filter_instruction,fitting,map_prompt,packs,read_answers,read_values,reduce_prompt,tell_none
 
 # %% ../nbs/09_tools.ipynb #97e44ab4
 class SubCalls:
@@ -144,7 +144,7 @@ def _count(self:SubCalls, n):
 @patch
 async def _sent(self:SubCalls, prompt, ledger, form):
     "The reply to a prompt, held to a schema where the provider can do that"
-    ask = functools.partial(self.lm.acomplete, [dict(role='user', content=content_of(prompt))], on_retry=self._retry)
+    ask = functools.partial(self.lm.acomplete, as_messages(prompt), on_retry=self._retry)
     fmt = form.response_format if form and self.lm.takes_schema() else None
     if fmt is None: return await ask(timeout=ledger.time_left())
     try: return await ask(timeout=ledger.time_left(), response_format=fmt)
@@ -350,11 +350,11 @@ PER_CALL,PER_CALL_SMALL = 40,1  # the local model labels better one by one, and 
 @patch
 async def _map(self:SubCalls, items, instruction, choices, per_call, form=None, name='llm_map'):
     "Ask until every item has an answer, three times at most"
-    got,size = self.known.setdefault(_short_key(instruction, choices, form and form.schema), {}),per_call
+    got,size,small = self.known.setdefault(_short_key(instruction, choices, form and form.schema), {}),per_call,is_small(self.lm.model)
     for _ in range(3):
         groups = packs([o for o in dict.fromkeys(items) if o.strip() and _short_key(o) not in got], size, min(12_000, self._room()))
         if not groups: break
-        prompts = [map_prompt(g, instruction, choices, form) for g in groups]
+        prompts = [choice_prompt(g[0], instruction, choices) if small and choices and len(g)==1 else map_prompt(g, instruction, choices, form) for g in groups]
         replies = await self._batch([None]*len(prompts), list(enumerate(prompts)), self._estimates(prompts), done=self._progress(name, groups))
         for g,r in zip(groups, replies):
             if not r.startswith(FAILED): got.update({_short_key(g[i]):a for i,a in (await self._answers(r, len(g), choices, form)).items()})

@@ -4,8 +4,8 @@ import pytest
 from fakeserver import FakeServer,Fault,Reply
 from rlm import RLM
 from rlm.events import CodeRan,Noted,SubReplied,read_log,to_json
-from rlm.lm import LM,LMError,ScriptedLM
-from rlm.mapping import map_prompt,read_answers,read_choice
+from rlm.lm import LM,LMError,ReplayLM,ScriptedLM
+from rlm.mapping import as_messages,choice_prompt,map_prompt,read_answers,read_choice
 from rlm.tools import PER_CALL,PER_CALL_SMALL
 
 CH = ['spam','ham','phone number','number']
@@ -303,3 +303,30 @@ def test_oolong_costs_less_than_one_by_one_and_scores_the_same(p):
             calls[k],tokens[k] = calls.get(k,0)+a.usage.by['sub'].calls,tokens.get(k,0)+a.usage.by['sub'].tokens
     assert scores['map']==scores['loop'] and (p<1 or scores['map']==[1]*4)
     assert calls['loop']/calls['map']>30 and tokens['loop']/tokens['map']>5
+
+def small_mapper(cell):
+    def reply(m):
+        if 'Question:' in m[-1]['content']: return f'```python\n{cell}\n```' if not any('OUTPUT' in o['content'] for o in m[-1:]) else 'FINAL(done)'
+        assert [o['role'] for o in m]==['system','user'] and 'one of: spam, ham, eggs' in m[0]['content'] and m[1]['content'].endswith('Answer, one of spam, ham, eggs:')
+        return 'ham' if '7' in m[1]['content'] else 'spam'
+    return ScriptedLM(reply, model='some-1b')
+
+@pytest.mark.parametrize('depth', [1,2])
+def test_a_small_model_has_the_instruction_apart(tmp_path, depth):
+    "And a log of it resumes and replays without a call"
+    log = tmp_path/'a.jsonl'
+    cell = 'print(llm_map(context, "Label it.", ["spam","ham","eggs"]))'
+    a = RLM(small_mapper(cell), log=log, max_depth=depth)('Which labels?', ['a7','b'])
+    assert a.ok and next(o for o in a.trajectory if isinstance(o,CodeRan)).result['stdout']=="['ham', 'spam']\n" and a.usage.by['sub'].calls==2
+    prompts = [o.prompt for o in a.trajectory if isinstance(o,SubReplied)]
+    assert all(p.startswith('Label it.') for p in prompts)
+    assert RLM.replay(log, ['a7','b']).usage==a.usage
+    sub = ReplayLM(log, role='sub')
+    assert RLM(ReplayLM(log), sub)('Which labels?', ['a7','b']).answer=='done'
+    lines = log.read_text().splitlines()
+    log.write_text('\n'.join(lines[:next(i for i,l in enumerate(lines) if '"event": "CodeRan"' in l)])+'\n')
+    lm = small_mapper(cell)
+    assert RLM.resume(log, ['a7','b'], lm).ok and len(lm.asked)==1
+
+def test_two_choices_are_not_named_again():
+    assert as_messages(choice_prompt('x', 'Is it?', ['yes','no']))[1]['content']=='Item: x\n\nAnswer:' and str(choice_prompt('x', 'Is it?', ['yes','no'])).count('yes')==1
