@@ -106,6 +106,7 @@ NUDGES = dict(
     cut='Your reply was cut off, as it was too long, and nothing of it was run. Write a shorter block.',
     refusal='You declined to answer. Go on if you can: look at `context` with code. If you cannot, say why in FINAL(...).',
     unseen='You have not looked at `context` yet, so this can only be a guess. Write one ```python block that finds the answer in `context`.',
+    replaced='Your code has put something of its own into `context`, without a look at the real one. That is there again now. Write another ```python block that finds the answer in `context`, and do not assign to it.',
     placeholder='FINAL needs the answer itself in the parentheses, such as FINAL(42). If the context does not hold it, say so in the parentheses.',
     beside='The FINAL in your reply was not used, since it was written before the output of your code. Now that you see the output: FINAL(...) with the answer in it, or more code.',
     repeat='You ran this code in step {step}, and its output is the same. If it answers the question, reply FINAL(...) with the answer in it, without code. If not, do something else: other words, fewer words, or another part of `context`.',

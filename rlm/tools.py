@@ -544,7 +544,8 @@ def _furnish(sh, ctx, lm, search, max_depth=1, embeddings=None):
     sh.holds,sh.ctx,sh.changed = (lambda o: _holds_all(o, ctx)),ctx,_watch(parts)
     sh.sub,sh.extras,sh.max_depth,sh.about = SubCalls(lm),{},max_depth,lambda sample=160: describe(ctx, sample)
     sh.length,sh.is_table = len(ctx) if isinstance(ctx,str) else None, is_table(ctx) and hasattr(ctx,'iloc')
-    sh.stage('context', plain(ctx))
+    sh.restore = lambda: sh.stage('context', plain(ctx))
+    sh.restore()
     sub = sh.sub
     for f in (sub.SHOW_BUDGET, *((sub.llm_query, sub.llm_query_batched, sub.llm_reduce, sub.rlm_query, sub.rlm_query_batched) if max_depth else ())): sh.bind(f.__name__, f)
     for f,res in ((sub.llm_map,tell_none), (sub.llm_filter,Kept)) if max_depth else (): sh.bind(f.__name__, f, result=res)

@@ -777,3 +777,14 @@ def test_an_answer_that_rests_on_an_empty_result_is_questioned_once():
     b = RLM(ScriptedLM([f'```python\n{wrong}\n```', 'FINAL(0)', 'FINAL(0)']), preset='small')('How many?', 'x x x')
     assert b.answer==0 and b.steps==3
     assert RLM(ScriptedLM([f'```python\n{wrong}\n```', 'FINAL(0)']), preset='strong')('How many?', 'x x x').steps==2
+
+def test_a_context_that_the_model_makes_up_does_not_take_the_place_of_the_real_one():
+    "As the local model did, asked how blanks are removed"
+    replies = ['text = " a "\nprint(text.strip())', 'context = "   Hello, World!   "\nprint(context.strip())', 'print(context)']
+    for iso in ('none','auto'):
+        a = RLM(ScriptedLM([f'```python\n{o}\n```' for o in replies]+['FINAL(strip)']), preset='small', isolation=iso)('How do I remove blanks?', 'Use strip.')
+        outs = [o for o in a.trajectory if isinstance(o,CodeRan)]
+        assert a.ok and outs[2].result['stdout']=='Use strip.\n' and 'is there again now' in outs[1].text and 'not looked at' in outs[0].text
+    ok = 'context = context.lower()\nprint(context)'
+    a = RLM(ScriptedLM([f'```python\n{ok}\n```', '```python\nprint(context)\n```', 'FINAL(1)']), preset='small')('How?', 'Use STRIP.')
+    assert [o.result['stdout'] for o in a.trajectory if isinstance(o,CodeRan)]==['use strip.\n']*2
