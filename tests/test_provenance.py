@@ -401,3 +401,21 @@ def test_a_failed_run_has_its_coverage_too(ask):
     assert rc==1 and out==''
     rc,out,err = ask(replies=(LOOK, py('print(1)'), LMError('auth','no key')))
     assert rc==1 and 'never read' in err
+
+# --- files that are read in parts
+
+@pytest.mark.parametrize('short', [True,False])
+@pytest.mark.parametrize('alone', [True,False])
+def test_quotes_from_a_file_that_is_read_in_parts(tmp_path, monkeypatch, short, alone):
+    from rlm import provenance
+    from rlm.bigtext import open_text
+    if not short: monkeypatch.setattr(provenance, 'WHOLE', 100)
+    (tmp_path/'a.txt').write_text('A line of no interest.\n'*50+'The ferry was\nsold in May to a company in Torvik.\n'+'Another line of none.\n'*50)
+    big = open_text(tmp_path/'a.txt')
+    at = 'context' if alone else 'context["a"]'
+    lm = ScriptedLM([f'```python\ni = {at}.find("The ferry")\nprint({at}[i:i+60])\n```', 'FINAL(It says "The ferry was sold in May to a company in Torvik." and "The ferry was never sold.")'])
+    a = RLM(lm, preset='strong')('Which?', big if alone else {'a':big, 'b':'some other text', 'n':5})
+    yes,no = a.citations
+    assert yes.found and (yes.line,yes.start,yes.how,yes.read)==(51,1150,'normalised','root') and yes.text.startswith('The ferry was\nsold in May to') and yes.part==(None if alone else 'a')
+    assert not no.found and a.coverage.opened==(0 if short else 1) and a.coverage.not_text==(0 if alone else 1)
+    assert ('read in parts' in str(a.coverage))!=short and str(a) and a._repr_html_() and a._repr_markdown_()
