@@ -155,8 +155,8 @@ class Run:
         self.events,self.q,self.lock,self.ledger = [],queue.SimpleQueue(),threading.RLock(),Ledger(self.budget)
         self.step,self.bad,self.hints,self.cells,self.sent = 0,0,[],{},0
         self.refused,self.judged,self.raw,self.value,self.unfit = 0,(None,None),None,None,''
-        self.looked = self.told_unseen = self.told_hollow = self.hollow = self.stopping = self.ended = self.copies = False
-        self.quotes,self.known = None,()  # `known`: names of variables that hold what has been seen of the context
+        self.looked = self.told_unseen = self.told_hollow = self.stopping = self.ended = self.copies = False
+        self.quotes,self.hollow,self.known = None,'',()  # `known`: names of variables that hold what has been seen of the context
         self.live_since = None if self._resumes else time.monotonic()
 
 # %% ../nbs/09b_run.ipynb #7515d5c6
@@ -371,7 +371,7 @@ def _run_cell(self:Run, code:str, id:str=''):
     made_up = not self.looked and replaces(code)
     if made_up: self.sh.restore()
     self.looked = self.looked or (not made_up and looks(code, (*self.tools, *self.known)))
-    self.hollow = self.preset.remind and is_void(text)
+    self.hollow = text if self.preset.remind and is_void(text) else ''
     if no:=self._refusal(res): hint = no
     elif not res.final: hint = nudge('replaced') if made_up and not res.error else self._hint(code, text, res)
     shown = frame_output(text, self._asks, self.preset, hint)
@@ -571,6 +571,7 @@ def _final(self:Run, f:FinalText):
     elif self.hollow and not self.told_hollow:
         self.told_hollow = True
         self._nudge(nudge('hollow'))
+        self._forget(self.hollow)
     elif over:
         text = yield from self._run_cell(self._as_code(f))
         if not self.sh.final: self._nudge(text)
