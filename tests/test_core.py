@@ -709,7 +709,7 @@ def missing(seen, search='hits = search("heights")\nprint(llm_query(str(hits)))'
 
 def reads(m):
     "A sub-model that names somebody whatever it is given, and knows one sentence"
-    text = m[-1]['content']
+    text = "\n".join(o["content"] for o in m)
     return ('yes' if 'balcon' in text else 'no') if 'yes, no' in text else 'Ilse' if 'balcon' in text else 'Nils'
 
 FOG = 'Fog lay over the harbour. '*60
