@@ -212,7 +212,8 @@ async def search(self:Vectors, query:str, k:int=3)->dict: # `Hits` as plain data
         sub.on_live()
         hits = await self._mixed(q, k)
     finally: sub._count(-1)
-    sub.publish(ToolRan(name='search', args=asked, content=repr(hits), value=dict(value=hits.plain())))
+    found = '; '.join(repr(o).split('\n')[0] for o in hits)  # the passages themselves are in the value, and in what the code prints
+    sub.publish(ToolRan(name='search', args=asked, content=f'{found or "nothing"} {hits.note}'.strip(), value=dict(value=hits.plain())))
     return hits.plain()
 
 @patch
