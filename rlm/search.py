@@ -292,7 +292,7 @@ def search(self:Index,
     return Hits(res, q, self._absent(q) if res else '')
 
 # %% ../nbs/07_search.ipynb #17af9b8a
-KEPT = 100_000_000  # characters
+KEPT = 32_000_000  # characters
 _kept,_keeping = {},threading.Lock()
 
 def index_of(
