@@ -434,6 +434,8 @@ def _fallback(self:LM, o)->LM:
     return LM(o, **same, temperature=self.temperature, max_tokens=self.max_tokens, timeout=self.timeout, retries=self.retries, max_wait=self.max_wait, stream=self.stream, cache=self.cache, direct=self.direct, **self.kw)
 
 # %% ../nbs/03_lm.ipynb #224dd253
+def _env_base()->str|None: return os.environ.get('OPENAI_BASE_URL') or os.environ.get('OPENAI_API_BASE')
+
 _at_home = dict(ollama='OLLAMA_API_BASE', ollama_chat='OLLAMA_API_BASE', llamafile='LLAMAFILE_API_BASE') # Providers that are on this machine unless a variable says otherwise
 
 @patch
@@ -463,8 +465,6 @@ def _set_up()->bool:
     "Whether the program has set litellm up, or the environment tells it how to connect"
     m = sys.modules.get('litellm')
     return bool(os.environ.get('SSL_VERIFY') or m and any(getattr(m,k,None) for k in ('callbacks','success_callback','failure_callback','input_callback','cache','api_base','proxy_auth')))
-
-def _env_base()->str|None: return os.environ.get('OPENAI_BASE_URL') or os.environ.get('OPENAI_API_BASE')
 
 def _proxied(url:str)->bool:
     "Whether a proxy stands between us and `url`"
