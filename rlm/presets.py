@@ -147,28 +147,36 @@ _some = """head = context.split("\\n\\n")[0]
 rows = [line.split(" | ") for line in context.splitlines() if " | " in line]
 {only}
 labels = llm_map([row[-1] for row in rows], head + " Which label has this letter?", ["complaint", "request", "thanks"])
-a, b = labels.count("complaint"), labels.count("request")
-print(len(rows), a, b, "complaint has", "more" if a > b else "fewer" if a < b else "as many")"""
+{count}"""
 
-_letters = _some.format(only='rows = [row for row in rows if row[1].split(": ")[1] in ("Nils", "Gesa", "Telse")]')
+_compare = """a, b = labels.count("complaint"), labels.count("request")
+print(len(rows), a, b, "complaint has", "more" if a > b else "fewer" if a < b else "as many")"""
+_counts = 'print(len(rows), {k: labels.count(k) for k in ("complaint", "request", "thanks")})'
+
+_senders = 'rows = [row for row in rows if row[1].split(": ")[1] in ("Nils", "Gesa", "Telse")]'
 _days = """from datetime import datetime
-"""+_some.format(only="""def day(text):
+def day(text):
     for form in ("%d %b %Y", "%b %d, %Y", "%d %B %Y", "%B %d, %Y", "%Y-%m-%d"):
         try: return datetime.strptime(text.strip(), form)
         except ValueError: pass
-rows = [row for row in rows if datetime(1902, 5, 4) <= day(row[0].split(": ")[1]) <= datetime(1902, 6, 20)]""")
+rows = [row for row in rows if datetime(1902, 5, 4) <= day(row[0].split(": ")[1]) <= datetime(1902, 6, 20)]"""
 
 _harbour = """`context` is a str of 61,340 characters in 803 lines. context[:273] == 'Letters to the harbour office, one a line. Each has exactly one label, which does not stand in the line:\\n- complaint: something is to be put right\\n- request: to be allowed or to be given something\\n- thanks: for something done\\n\\nDate: 3 May 1902 | From: Nils | Letter: May I moor at the '.\
  Two lines in its middle: 'Date: 9 May 1902 | From: Gesa | Letter: The lamp on the east pier has been dark for a week.', 'Date: 9 May 1902 | From: Ole | Letter: May I fish from the pier?'."""
 
-def label_examples(dated:bool=False)->list: # With `dated`, the rows of some days
+def label_examples(
+    dated:bool=False, # Whether rows of some days are asked about
+    compare:bool=True, # Whether two counts are compared
+    some:bool=True # Whether only some rows are asked about
+)->list: # The most fitting one last
     "Counts of what a reader must tell"
     guests = Example('Take all the lines. Which kind is the most frequent: praise, blame or joke?',
         "`context` is a str of 18,112 characters in 214 lines. context[:201] == 'The visitors of the lighthouse wrote one line each. A line is praise, blame or a joke: it is told by its words, not by a mark.\\n\\n14 June; Amrum; The stairs are steep and the view is worth it.\\n14 June; Husum; T'. "
         "Two lines in its middle: '2 July; Husum; Nobody told us that the lamp is out at noon.', '2 July; Emden; The keeper said he had seen worse visitors.'.", [(_guests, "212 {'praise': 131, 'blame': 44, 'joke': 37}")], 'praise')
-    which,code = ('from 4 May to 20 June 1902',_days) if dated else ('of these senders: Nils, Gesa, Telse',_letters)
-    letters = Example(f'Take only the letters {which}. Among them: Has the label complaint more letters than the label request, fewer, or as many?', _harbour, [(code, '57 19 31 complaint has fewer')], 'complaint has fewer letters than request')
-    return [guests, letters]
+    which,only = ('from 4 May to 20 June 1902',_days) if dated else ('of these senders: Nils, Gesa, Telse',_senders)
+    ask,count,out,final = ('Has the label complaint more letters than the label request, fewer, or as many?',_compare,'57 19 31 complaint has fewer','complaint has fewer letters than request') if compare else ('How many have the label request?',_counts,"57 {'complaint': 19, 'request': 31, 'thanks': 7}",'31')
+    letters = Example(f'Take only the letters {which}. Among them: {ask}', _harbour, [(_some.replace('{only}', only).replace('{count}', count), out)], final)
+    return [guests, letters] if compare or dated or some else [letters, guests]
 
 # %% ../nbs/00b_presets.ipynb #a52ef54c
 _pairs = """from collections import Counter
@@ -214,16 +222,18 @@ CUES = dict(
     label=r'\b(labels?|kinds|types|categor\w+|sentiments?|topics)\b|\b(kind|type|class)\b.*\b(most|least|more|fewer|often)\b',
     count=r'\b(count|edges|graph|list (all|every))\b')
 
+_comparing,_only = re.compile(r'\b(more|less|fewer|greater)\b', re.I),re.compile(r'\b(only|these|those)\b', re.I)
+
 def kind_of(question:str)->str:
     "Which kind of example a question is most like"
     return next((k for k,v in CUES.items() if re.search(v, question, re.I|re.M)), 'fact')
 
-def examples_for(kind:str, search:bool=True, sub_calls:bool=True, length:int|None=None)->list: # The most fitting ones last
+def examples_for(kind:str, search:bool=True, sub_calls:bool=True, length:int|None=None, question:str='')->list: # The most fitting ones last
     "The examples for a kind of question"
     (why,who),(hail,stops) = fact_examples(search, sub_calls, length if kind=='fact' else None),count_examples()
     if kind=='table': return table_examples()
     if kind=='choice': return [why, who, *choice_examples(search)]
-    if kind in ('label','days') and sub_calls: return [who, hail, *label_examples(kind=='days')]
+    if kind in ('label','days') and sub_calls: return [who, hail, *label_examples(kind=='days', bool(_comparing.search(question)), bool(_only.search(question)))]
     if kind=='pair' and sub_calls: return [hail, label_examples()[-1], *pair_examples()]
     if kind=='fact': return [replace(e, about=e.about.split(' context[')[0]) for e in (why, hail, who)]
     return [who, hail, stops]
@@ -239,7 +249,7 @@ def small_preset(
     "How small models are spoken to"
     kind = 'table' if table else kind_of(question)
     p = Preset('small', small_prompt(kind, sub_calls), search=True, sample={'fact':0, 'label':1000, 'days':1000, 'pair':1000}.get(kind, 240), remind=True, one_block=True, max_output=2400, max_tokens=400, stuck_temperature=.7)
-    return replace(p, examples=[m for e in examples_for(kind, search, sub_calls, length) for m in example_messages(e, p, search)])
+    return replace(p, examples=[m for e in examples_for(kind, search, sub_calls, length, question) for m in example_messages(e, p, search)])
 
 # %% ../nbs/00b_presets.ipynb #ac1c901b
 def is_small(model:str)->bool:

@@ -788,3 +788,10 @@ def test_a_context_that_the_model_makes_up_does_not_take_the_place_of_the_real_o
     ok = 'context = context.lower()\nprint(context)'
     a = RLM(ScriptedLM([f'```python\n{ok}\n```', '```python\nprint(context)\n```', 'FINAL(1)']), preset='small')('How?', 'Use STRIP.')
     assert [o.result['stdout'] for o in a.trajectory if isinstance(o,CodeRan)]==['use strip.\n']*2
+
+def test_the_letter_that_stands_for_the_answer_is_none():
+    q = "How many? End your answer with 'Answer: N', where N is the number."
+    for first in ('FINAL(N)', '```python\nFINAL("N")\n```'):
+        a = RLM(ScriptedLM(['```python\nprint(context.count("x"), "Answer: N")\n```', first, 'FINAL(3)']), preset='small')(q, 'x x x')
+        assert a.answer==3 and any('itself in the parentheses' in o.text for o in a.trajectory if isinstance(o,(Noted,CodeRan)))
+    assert RLM(ScriptedLM(['```python\nprint(context)\n```', 'FINAL(N)']), preset='small')('Which letter?', 'x x x').answer=='N'
