@@ -138,9 +138,9 @@ def count_examples()->list:
     return [hail, stops]
 
 # %% ../nbs/00b_presets.ipynb #2934aaaa
-_guests = """head = context.split("\\n\\n")[0]
-rows = [line.split("; ") for line in context.splitlines() if "; " in line]
-kinds = llm_map([row[-1] for row in rows], head + " Which is this line?", ["praise", "blame", "joke"])
+_guests = """head, body = context.split("\\n\\n", 1)
+rows = [line for line in body.splitlines() if line.strip()]
+kinds = llm_map(rows, head + " Which is this line?", ["praise", "blame", "joke"])
 print(len(rows), {k: kinds.count(k) for k in ("praise", "blame", "joke")})"""
 
 _some = """head = context.split("\\n\\n")[0]
