@@ -157,7 +157,7 @@ class Run:
         self.step,self.bad,self.hints,self.cells,self.sent = 0,0,[],{},0
         self.refused,self.judged,self.raw,self.value,self.unfit = 0,(None,None),None,None,''
         self.looked = self.told_unseen = self.told_hollow = self.stopping = self.ended = self.copies = False
-        self.quotes,self.hollow,self.known = None,'',()  # `known`: names of variables that hold what has been seen of the context
+        self.dense,self.quotes,self.hollow,self.known = 1.,None,'',()  # `known`: names of variables that hold what has been seen of the context
         self.live_since = None if self._resumes else time.monotonic()
 
 # %% ../nbs/09b_run.ipynb #7515d5c6
@@ -298,6 +298,7 @@ def _ask(self:Run, last=False, **kw):
         r = self._recorded(rec) if rec else (yield from self._during(self._request(last, **kw)))
         used = self.tape.price(rec) if rec else r.usage
     finally: self.ledger.settle(est, used, role='root')
+    if r.usage.prompt_tokens>200: self.dense = max(r.usage.prompt_tokens/max(est.prompt_tokens, 1), 1)
     ev = self.publish(RootReplied(reply=_reply_dict(r), usage=asdict(r.usage), seconds=time.monotonic()-t0, cached=r.cached))
     self.ledger.hold_time = min(max(self.ledger.hold_time, 1.5*ev.seconds+.3), (self.budget.max_time or 0)/5)
     ev.response = r.response
@@ -683,20 +684,29 @@ def _warn(self:Run, text):
 
 # %% ../nbs/09b_run.ipynb #1f237220
 @patch
-def _check_window(self:Run):
-    "See to it that the conversation fits into the model's window"
-    if self.tape and self.tape.kept() and not self.tape.too_long(): self._make_room(0); return
-    if self.step==1 or est_tokens(self.messages)+self.max_output//4<4000 or (self.tape and self.tape.main): return  # short enough for any model, or for the one that was recorded
-    most = self.root.context_window()
-    room = most and most-(self.root.max_tokens or self.preset.max_tokens or 1000)-self.max_output//4
-    if room and est_tokens(self.messages)>room and not self._make_room(room*2//3, room): raise GaveUp(f'the conversation fills the window of {self.root.model}, {most:,} tokens')
+def _tokens(self:Run, messages)->int:
+    "About how many tokens messages have, by what the last request was found to have: hexadecimal numbers are twice what four characters a token would make"
+    return int(est_tokens(messages)*self.dense)
 
 @patch
-def _make_room(self:Run, most:int, at_most:int|None=None)->bool: # Whether it is short enough now
+def _check_window(self:Run):
+    "See to it that the conversation fits into the model's window"
+    if self.tape and self.tape.kept() and not self.tape.too_long(): self._make_room(); return
+    n = self._tokens(self.messages)
+    if self.step==1 or n+self.max_output//4<4000 or (self.tape and self.tape.main): return  # short enough for any model, or for the one that was recorded
+    most = self.root.context_window()
+    room = most and most-(self.root.max_tokens or self.preset.max_tokens or 1000)-self.max_output//4
+    if room and n>room and not self._make_room(room*2//3, room): raise GaveUp(f'the conversation fills the window of {self.root.model}, {most:,} tokens')
+
+@patch
+def _make_room(self:Run,
+    most:int=0, # Tokens that shall be left
+    at_most:float=float('inf') # Tokens that may be left if it cannot be so few
+)->bool: # Whether it is shorter now
     "Take the oldest turns out of the conversation"
     keep = self.tape and self.tape.kept()
-    got,left = shorten(self.messages, len(self.first), lambda ms: len(ms)<=keep if keep else est_tokens(ms)<=most)
-    if len(got)==len(self.messages) or (not keep and est_tokens(got)>(at_most or most)): return False
+    got,left = shorten(self.messages, len(self.first), lambda ms: len(ms)<=keep if keep else self._tokens(ms)<=most)
+    if len(got)==len(self.messages) or (not keep and self._tokens(got)>at_most): return False
     gone = [dict(step=o.step, code=o.code, output=o.text) for o in self.events if isinstance(o,CodeRan) and o.step<self.step-left]
     try:
         self.sh.stage('earlier_steps', gone)
@@ -714,10 +724,10 @@ def _ask_in_window(self:Run):
     "Ask the root; once more with a shorter conversation, if this one is too long for it"
     if self.tape and self.tape.too_long():
         self.publish(self._asking())
-        self._make_room(est_tokens(self.messages)//2)
+        self._make_room()
     try: return (yield from self._ask())
     except LMError as e:
-        if e.kind!='context' or not self._make_room(est_tokens(self.messages)//2): raise
+        if e.kind!='context' or not self._make_room(self._tokens(self.messages)//2): raise
     return (yield from self._ask())
 
 # %% ../nbs/09b_run.ipynb #ea562ad4

@@ -83,3 +83,18 @@ def test_in_a_conversation():
 def test_the_least_is_kept():
     ms = [dict(role='user', content='q')]+[dict(role=r, content='x'*400) for _ in range(5) for r in ('assistant','user')]
     assert shorten(ms, 1, lambda m: True)==([ms[0],*ms[3:]],4) and shorten(ms, 1, lambda m: False)==([ms[0],*ms[-2:]],1) and shorten(ms[:1], 1, lambda m: False)==(ms[:1],0)
+
+def test_dense_text_is_counted_as_the_provider_counts_it():
+    "As with the local model and a list of hexadecimal names: 4,130 tokens where 2,024 were expected"
+    class Dense(Small):
+        def say(self, messages):
+            n = 2*est_tokens(messages)
+            if n>self.most: self.refused += 1; return LMError('context', 'scripted: context: too long')
+            self.turn += 1
+            return as_response('FINAL(done)' if self.turn>N else f'```python\n{code(self.turn)}\n```', usage=dict(prompt_tokens=n, completion_tokens=9, total_tokens=n+9))
+    lm = Dense(9000)
+    a = ask(lm)
+    assert a.answer=='done' and windows(a) and not lm.refused
+    lm = Dense(5200, known=False)
+    a = ask(lm)
+    assert a.answer=='done' and lm.refused==len(windows(a))>0
