@@ -546,7 +546,7 @@ def _is_answer(value)->bool:
 
 def stands_for(value, question:str)->bool:
     "Whether a value is the letter that a question has in place of its answer, as in `Answer: N, where N is the number`"
-    return isinstance(value, str) and len(value.strip())==1 and bool(re.search(rf'\bwhere {re.escape(value.strip())} (is|stands|means)\b', question))
+    return isinstance(value, str) and value.strip() in ('N','X','Y','Z') and bool(re.search(rf'\bwhere {value.strip()} (is|stands|means)\b', question))
 
 @patch
 def _over_vars(self:Run, f:FinalText)->bool:

@@ -795,3 +795,4 @@ def test_the_letter_that_stands_for_the_answer_is_none():
         a = RLM(ScriptedLM(['```python\nprint(context.count("x"), "Answer: N")\n```', first, 'FINAL(3)']), preset='small')(q, 'x x x')
         assert a.answer==3 and any('itself in the parentheses' in o.text for o in a.trajectory if isinstance(o,(Noted,CodeRan)))
     assert RLM(ScriptedLM(['```python\nprint(context)\n```', 'FINAL(N)']), preset='small')('Which letter?', 'x x x').answer=='N'
+    assert RLM(ScriptedLM(['```python\nprint(context)\n```', 'FINAL(A)']))('Which one, where A is yes and B is no?', 'x x x').answer=='A'
