@@ -465,7 +465,7 @@ def recursive(setup:Setup, question:str, context, log=None, depth:int=1)->Answer
     else:
         rlm = RLM(setup.root, setup.sub, log=log, **kw)
         run = rlm.run(question, context)
-        run.sh.source = lambda: source_of(context, context, keep=0)
+        run.sh.source,run.tells = (lambda: source_of(context, context, keep=0)),False  # what is left of a cap must not make a prompt another one
     with _stoppable(run): return rlm._finish(run)
 
 # %% ../nbs/13_benchmarks.ipynb #84d6c8e3

@@ -6,7 +6,7 @@
 __all__ = ['UNKNOWN_WINDOW', 'exchange', 'recap', 'still_there', 'Chat', 'about', 'settled', 'load_chat', 'replay_chat']
 
 # %% ../nbs/10b_chat.ipynb #c299e688
-import asyncio,json,re,threading,uuid,warnings
+import json,re,threading,uuid,warnings
 from contextlib import contextmanager
 from dataclasses import asdict,replace
 from types import SimpleNamespace
@@ -22,7 +22,7 @@ from .tape import Tape
 from .context import describe,fingerprint,load_context,load_source,place,source_of,walk
 from .tools import _holds_all,_watch,add_search,as_text
 from .run import Answer,Run,check_question
-from .core import RLM,_console,_limits,_played,_recorded_form,_remake,answer_of
+from .core import RLM,_console,_limits,_awaited,_played,_recorded_form,_remake,answer_of
 
 # %% ../nbs/10b_chat.ipynb #b51a206b
 def exchange(a:Answer)->dict: # With question, answer, status and steps
@@ -349,14 +349,7 @@ def __exit__(self:Chat, *args): self.close()
 @patch
 async def acall(self:Chat, question:str, output_type=None, validator=None)->Answer:
     "Answer a question, without blocking the caller's event loop"
-    fut = asyncio.ensure_future(asyncio.to_thread(self, question, output_type, validator))
-    try:
-        while not fut.done(): await asyncio.wait([fut], timeout=.3)
-        return fut.result()
-    except asyncio.CancelledError:
-        fut.cancel()
-        self.stop()
-        raise
+    return await _awaited(self, question, output_type, validator, stop=self.stop)
 
 # %% ../nbs/10b_chat.ipynb #804b20fa
 def _chat_of(events, log)->tuple: # Its `ChatStarted`, and what came then: `ContextAdded`s and lists of the events of a question

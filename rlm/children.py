@@ -153,6 +153,7 @@ def _answer(self:Children, query, context, path, form, runs, cancelled):
     sh = self.run.sh
     with prep_shell(context, ChildLM(self, path, 'SubReplied'), max_depth=sh.max_depth-1, isolation=sh.isolation, cell_timeout=sh.cell_timeout) as child:
         run = Run(query, child, ChildLM(self, path, 'RootReplied'), budget=self.share(), over=self.sub.ledger, output_type=form)
+        run.tells = False  # its share depends on what is in flight, and a resumed run has to ask the same again
         add_children(run)
         runs.append(run)
         if cancelled.is_set(): run.stop()  # while its shell was being made

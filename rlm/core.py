@@ -182,6 +182,17 @@ def __call__(self:RLM,
     return self._finish(self.run(question, context, output_type=output_type, validator=validator))
 
 # %% ../nbs/10_core.ipynb #dbad45e3
+async def _awaited(f, *args, stop):
+    "The value of `f` in a thread, without blocking the caller's event loop; `stop` is called if the caller is cancelled"
+    fut = asyncio.ensure_future(asyncio.to_thread(f, *args))
+    try:
+        while not fut.done(): await asyncio.wait([fut], timeout=.3)
+        return fut.result()
+    except asyncio.CancelledError:
+        fut.cancel()
+        stop()
+        raise
+
 @patch
 async def acall(self:RLM, question:str, context, output_type=None, validator=None)->Answer:
     "Answer a question about a context, without blocking the caller's event loop"
@@ -190,15 +201,10 @@ async def acall(self:RLM, question:str, context, output_type=None, validator=Non
         runs.append(self.run(question, context, output_type=output_type, validator=validator))
         if cancelled.is_set(): runs[0].stop()
         return self._finish(runs[0])
-    fut = asyncio.ensure_future(asyncio.to_thread(go))
-    try:
-        while not fut.done(): await asyncio.wait([fut], timeout=.3)
-        return fut.result()
-    except asyncio.CancelledError:
-        fut.cancel()
+    def stop():
         cancelled.set()
         for o in runs: o.stop()
-        raise
+    return await _awaited(go, stop=stop)
 
 # %% ../nbs/10_core.ipynb #e7cf028c
 _limits = [f.name for f in fields(Budget)]

@@ -132,11 +132,8 @@ async def of(self:Vectors, texts:list)->dict: # From text to vector
     await _in_thread(self.lm.per_token)  # litellm's list may have to be imported, for which the background loop must not wait
     groups = [todo[i:i+self.lm.batch] for i in range(0, len(todo), self.lm.batch)]
     ledger,ests = self.sub.ledger,[self.lm.estimate(o) for o in groups]
-    held = ledger.reserve_many(ests, 'embedding')
-    if len(held)<len(groups):
-        for e in held: ledger.settle(e, Usage(), 'embedding')
-        ledger.reserve(sum(ests, Usage()), 'embedding')  # says what is lacking
-    left = iter(list(zip(groups, held)))
+    ledger.reserve(sum(ests, Usage()), 'embedding')  # all of it or nothing
+    left = iter(list(zip(groups, ests)))
     async def work():
         for o,e in left: await self._ask(o, e, got)
     jobs = [asyncio.ensure_future(work()) for _ in range(min(len(groups), self.lm.max_concurrency))]

@@ -6,7 +6,7 @@
 __all__ = ['BLOCK', 'MOST', 'PLACES', 'GAP', 'ALIKE', 'GRAM', 'LEAST', 'SKIP', 'AGAIN', 'KINDS', 'ENTRIES', 'STEP', 'WHOLE',
            'letters', 'Letters', 'named', 'Place', 'page_at', 'whole_words', 'nearest', 'Citation', 'cite', 'quoted',
            'align', 'union', 'texts_read', 'uses', 'PartRead', 'Coverage', 'percent', 'coverage', 'Citations',
-           'in_parts', 'read_in', 'cite_big', 'check', 'coverage_svg']
+           'read_in', 'cite_big', 'check', 'coverage_svg']
 
 # %% ../nbs/08_provenance.ipynb #ccc41829
 import ast,re,unicodedata
@@ -21,6 +21,7 @@ from .prompts import parse_python
 from .events import ChildEvent
 from .context import flatten,is_rows,place,walk
 from .dataframes import is_table
+from .parts import in_parts
 
 # %% ../nbs/08_provenance.ipynb #f5a1cccd
 _word = re.compile(r'[^\W_]+')
@@ -661,8 +662,6 @@ def _inferred(s, cov, L, most=5):
 # %% ../nbs/08_provenance.ipynb #b65c408f
 WHOLE = 50_000_000  # characters
 
-def in_parts(o)->bool: return hasattr(o, 'finditer') and hasattr(o, 'chunks')
-
 def read_in(ctx)->tuple: # The context with short ones as text, and (part, file) of the others
     "Files that are read in parts, where they are short enough, as text"
     files = [(p,o) for p,o in walk(ctx) if in_parts(o)]
@@ -671,14 +670,18 @@ def read_in(ctx)->tuple: # The context with short ones as text, and (part, file)
     def whole(o): return o[:] if in_parts(o) else {k:whole(v) for k,v in o.items()} if isinstance(o,dict) else [whole(v) for v in o] if isinstance(o,list) else o
     return whole(ctx),[]
 
-def cite_big(quote:str, files:list, events)->'Citation|None':
+def cite_big(
+    quote:str, # What is said to stand there
+    files:list, # (part, file), as `read_in` gives them
+    shown:dict # `'root'` and `'sub'`: the letters of the texts that they were shown
+)->'Citation|None':
     "Look a quote up in files that are read in parts; `None` if it is in none of them"
     words = quote.split()
     for part,o in files if words else ():
         if not (m:=o.search(r'\s+'.join(map(re.escape, words)))): continue
         a,b = m.span()
         k = letters(quote)
-        read = next((who for who,ts in zip(('root','sub'), texts_read(events)) if any(k in letters(t) for t in ts)), '')
+        read = next((who for who,ts in shown.items() if any(k in t for t in ts)), '')
         return Citation(quote, True, 'exact' if m[0]==quote.strip() else 'normalised', [Place(part, a, b, o.count('\n', 0, a)+1, None, m[0])], 1, read=read)
 
 # %% ../nbs/08_provenance.ipynb #67f51a34
@@ -693,12 +696,13 @@ def check(
     L = Letters(ctx)
     cov = coverage(events, L)
     if not isinstance(ctx, str): cov.not_text,cov.opened = _no_text(ctx),len(big)
+    shown = {who:list(map(letters, ts)) for who,ts in zip(('root','sub'), texts_read(events))} if big else {}
     said = _said(answer)
     asked = dict.fromkeys((q for t in said for q in quoted(t)), 'answer') | dict.fromkeys(quotes or (), 'model')
     res = Citations()
     for q,by in list(asked.items())[:100]:
         c = cite(q, L)
-        if not c.found and (b:=cite_big(q, big, events)): c = b
+        if not c.found and (b:=cite_big(q, big, shown)): c = b
         elif c.found: c.read = cov.reader(c.part, c.start, c.end)
         c.by = by
         res.append(c)

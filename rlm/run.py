@@ -283,7 +283,7 @@ def _request(self:Run, last, **kw):
 
 # %% ../nbs/09b_run.ipynb #6e80c657
 @patch
-def _asking(self:Run, last=False)->RootAsked: return RootAsked(messages=len(self.messages), est_tokens=self.root.estimate(self.messages).prompt_tokens, last=last)
+def _asking(self:Run, est, last=False)->RootAsked: return RootAsked(messages=len(self.messages), est_tokens=est.prompt_tokens, last=last)
 
 @patch
 def _ask(self:Run, last=False, **kw):
@@ -291,7 +291,7 @@ def _ask(self:Run, last=False, **kw):
     est,used,t0 = self.root.estimate(self.messages),Usage(),time.monotonic()
     self._hold(est, last)
     try:
-        self.publish(self._asking(last))
+        self.publish(self._asking(est, last))
         self.sent = len(self.messages)
         yield from self._drain()
         rec = self.tape and self.tape.reply()
@@ -723,7 +723,7 @@ def _make_room(self:Run,
 def _ask_in_window(self:Run):
     "Ask the root; once more with a shorter conversation, if this one is too long for it"
     if self.tape and self.tape.too_long():
-        self.publish(self._asking())
+        self.publish(self._asking(self.root.estimate(self.messages)))
         self._make_room()
     try: return (yield from self._ask())
     except LMError as e:
@@ -786,10 +786,12 @@ def _start(self:Run)->RunStarted:
     return RunStarted(id=self.id, question=self.question, model=self.root.model, sub_model=self.sh.sub.lm.model, context=about,
                       settings=self._settings()|(dict(chat=self.chat) if self.chat else {}), messages=new, source=self.sh.source() if self.log else {})
 
+Run.tells = True  # whether the model is told its limits: not where they are what others have left, which would make each prompt another one
+
 @patch
 def _first_words(self:Run, about, extras)->str:
     "The question, with what stands before it"
-    may = '' if self.preset.remind else self.budget.told()
+    may = self.budget.told() if self.tells and not self.preset.remind else ''
     if self.before is None: return '\n\n'.join(o for o in (self.opening, first_message(self.question, f'{about}\n\n{may}'.rstrip(), extras)) if o)
     return '\n\n'.join(o for o in (self.opening, may, f'Question: {self.question}') if o)
 

@@ -18,7 +18,7 @@ from .budget import BudgetSpent,Usage,Ledger
 from .schema import Form,FormError,brief
 from .events import SubStarted,SubReplied,Noted,LogError
 from .local import local_window
-from .parts import Part
+from .parts import Part,in_parts
 from .images import Image,ImageError,and_text,illustrate,image_doc
 from .lm import FATAL,LM,LMError,get_lm,submit,wait,est_tokens
 from .dataframes import has_table,is_table
@@ -564,7 +564,7 @@ def add_search(
 ):
     "Put `search(query, k=3)` into a shell"
     from rlm.search import Hits,index_of
-    big = any(isinstance(o, Part) and hasattr(o,'chunks') for _,o in walk(ctx))
+    big = any(in_parts(o) for _,o in walk(ctx))
     if big and embeddings: warnings.warn('in a file that is read in parts, search goes by words alone: embeddings are not used', stacklevel=5)
     sh.embeddings,embeddings,name = embeddings,None if big else embeddings,_by_variable if several else lambda res: res
     index = functools.lru_cache(1)(lambda: index_of(ctx))  # made when it is first used

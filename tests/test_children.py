@@ -191,3 +191,15 @@ def test_a_typed_answer_that_does_not_come():
     assert a.answer.startswith('[rlm_query failed') and 'many' in a.answer
     bad = '```python\ntry: rlm_query_batched(["child: q"], context[:1], schema="no such type")\nexcept ValueError as e: FINAL(str(e))\n```'
     assert 'no such type' in RLM(ScriptedLM([bad]), max_depth=2)('How much hail?', PARTS).answer
+
+def test_a_child_is_asked_the_same_again_whatever_is_left(tmp_path):
+    "A share of a limit differs from run to run, so it stands in no prompt of a child"
+    log = tmp_path/'a.jsonl'
+    a = rlm(log=log, max_time=600, max_calls=50)('How much hail?', PARTS)
+    first = [o for o in a.trajectory if isinstance(o, ChildEvent) and o.inner['event']=='RunStarted']
+    assert a.ok and first and not any('may take at most' in str(o.inner['messages']) for o in first)
+    lines = log.read_text().splitlines()
+    log.write_text('\n'.join(lines[:next(i for i,l in enumerate(lines) if '"event": "CodeRan"' in l and '"ChildEvent"' not in l)])+'\n')
+    lm = ScriptedLM(script())
+    b = RLM.resume(log, PARTS, lm)
+    assert b.answer==a.answer and b.usage.calls==a.usage.calls and len(lm.asked)==1

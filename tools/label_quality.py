@@ -11,7 +11,7 @@ from random import Random
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-from rlm.lm import get_lm,submit,wait
+from rlm.lm import get_lm
 from rlm.mapping import as_messages,choice_prompt,map_prompt,read_choice
 from rlm.oolong import LABELS,draw_items,show_window
 
