@@ -115,7 +115,8 @@ NUDGES = dict(
     failed_again='This is the code of step {step} again, and it fails again. Write different code that fits what the context looks like.',
     void='The result is empty. Perhaps the code does not fit how the text is written: look at some rows. Perhaps the rows do not say in words what you look for: then ask of each row with llm_map(rows, instruction, choices).',
     hollow='The result was empty, so nothing of the text stands behind that answer.',
-    missed='The search found nothing, so what a sub-model says to its result rests on no passage. {way}',
+    look='Nothing of `context` has been seen yet.',
+    missed='The search found nothing{so}. {way}',
     nothing='Nothing was printed. Put what you want to see into print(...).')
 
 def nudge(kind:str, **kw)->str:
