@@ -17,7 +17,7 @@ from pathlib import Path
 from fastcore.basics import patch,store_attr
 from .prompts import strip_thinking
 from .budget import Budget,BudgetSpent,Ledger,Usage,as_usage
-from .events import Log,RootAsked,RootReplied,RunEnded,RunStarted,SubReplied,SubStarted,read_log
+from .events import Embedded,Log,RootAsked,RootReplied,RunEnded,RunStarted,SubReplied,SubStarted,read_log
 from .local import local_window
 from .lm import FATAL,LM,LMError,est_tokens,get_lm,submit
 from .dataframes import has_table,is_table,table_text
@@ -25,6 +25,7 @@ from .context import load_context,source_of
 from .shell import cut_middle
 from .run import Answer,check_question,lm_settings
 from .search import Index,spans
+from .tools import embedding_lm
 from .core import RLM,answer_of,to_resume
 
 # %% ../nbs/13_benchmarks.ipynb #4774b352
@@ -41,11 +42,12 @@ class Setup:
         max_steps:int=50, max_calls:int|None=None, max_tokens:int|None=None, # Limits of an RLM's run, as for `RLM`
         max_time:float|None=None, # Seconds for a run of any arm
         max_cost:float|None=None, # Dollars for a run of any arm
+        embeddings=None, # Let `retrieve`, and `search` in recursive runs, find passages by meaning, too: as for `RLM`
         rlm:dict|None=None, # More for `RLM`: preset, mode, search, isolation, ...
         **kw # More for `LM`: base_url, api_key, timeout, prices, cache, ...
     ):
         self.rlm = rlm or {}
-        store_attr('model,sub_model,window,reply,passages,k,chunk,max_steps,max_calls,max_tokens,max_time,max_cost,kw')
+        store_attr('model,sub_model,window,reply,passages,k,chunk,max_steps,max_calls,max_tokens,max_time,max_cost,embeddings,kw')
         Budget(max_steps, max_calls, max_tokens, max_cost, max_time)
         for o in ('window','reply','passages','k','chunk'):
             if (v:=getattr(self,o)) is not None and not (type(v) is int and v>0): raise ValueError(f'{o} must be a whole number above 0, not {v!r}')
@@ -73,6 +75,14 @@ def sub(self:Setup)->LM:
     return self.root if self.sub_model is None else _get_lm(self.sub_model, {} if isinstance(self.sub_model,LM) else self.kw)
 
 # %% ../nbs/13_benchmarks.ipynb #538bf911
+@patch(as_prop=True)
+def emb(self:Setup):
+    "The embedding model, if there is one; the same one each time it is asked for in a process"
+    with _lms_lock:
+        key = 'embedding',repr(self.embeddings),self.rlm.get('search')
+        if key not in _lms: _lms[key] = embedding_lm(self.embeddings, self.rlm.get('search'))
+        return _lms[key]
+
 @patch
 def fits(self:Setup, lm:LM|None=None, start:bool=True)->int|None: # Tokens, or `None` if not known
     "The window of a model"
@@ -105,6 +115,7 @@ class Talk:
         self.setup,self.question,self.lm,self.t0,self.lock = setup,check_question(question),setup.root,time.monotonic(),threading.RLock()
         self.ledger = Ledger(Budget(max_cost=setup.max_cost, max_time=setup.max_time))
         self.events,self.futs,self.stopping,self.before,self.asked,self.cut = [],set(),False,0.,0,False
+        self.fatal,self.on_live,self._retry = None,(lambda: None),None  # what `Vectors` looks for
         self._check_prices()
         self.log = Log(log, (self.lm.api_key,setup.sub.api_key)) if log else None
         old = read_log(log) if log else []
@@ -119,14 +130,14 @@ class Talk:
 @patch
 def _check_prices(self:Talk):
     "Refuse a dollar limit that could not be kept"
-    for lm in (self.lm,self.setup.sub):
+    for lm in (self.lm, self.setup.sub, *([self.setup.emb] if self.setup.emb else [])):
         if self.setup.max_cost is not None and lm.per_token() is None: raise ValueError(f'max_cost={self.setup.max_cost} cannot be kept: the price of {lm.model} is not known. Give prices=(dollars per million tokens in, out), or leave max_cost out')
 
 @patch
 def _start(self:Talk, arm, context):
     "Say in the log what begins"
     su = self.setup
-    settings = dict(arm=arm, window=su.fits(start=False), max_cost=su.max_cost, max_time=su.max_time, root=lm_settings(self.lm), sub=lm_settings(su.sub))
+    settings = dict(arm=arm, window=su.fits(start=False), max_cost=su.max_cost, max_time=su.max_time, root=lm_settings(self.lm), sub=lm_settings(su.sub), **(dict(embeddings=su.emb.model) if su.emb else {}))
     source = source_of(context, context, keep=0)
     self.publish(RunStarted(id=uuid.uuid4().hex[:12], question=self.question, model=self.lm.model, sub_model=su.sub.model, context=f'{arm}: {len(as_prompt(context)):,} characters', settings=settings, source=source))
 
@@ -135,10 +146,13 @@ def _go_on(self:Talk):
     "Take over what an earlier attempt has paid for"
     self.events = list(self.past)
     self.before = max((o.t or 0 for o in self.past), default=0)
+    for o in self.past:
+        if isinstance(o, Embedded): self.ledger.charge(as_usage(o.usage), 'embedding')  # its vectors are kept, or are asked for again
 
 @patch
 def publish(self:Talk, ev):
     "Log and keep an event"
+    if getattr(ev, 'kind', '')=='progress': return ev  # for the eye only
     with self.lock:
         ev.t = self.seconds
         if self.log: self.log.write(ev)
@@ -185,11 +199,13 @@ def _result(self:Talk, est, fut, role:str): # A `Reply`, or an `LMError`
 
 # %% ../nbs/13_benchmarks.ipynb #0bd8931f
 @patch
-def ask(self:Talk, prompt:str)->str: # What it said, its thinking left out; '' for nothing
+def ask(self:Talk,
+    prompt # A text, or a function that makes it, for one that takes work
+)->str: # What it said, its thinking left out; '' for nothing
     "Ask the root model"
     ev = next((o for o in self.past if isinstance(o,RootReplied)), None)
     if ev: self.ledger.settle(Usage(), as_usage(ev.usage), 'root')
-    else: ev = self._ask(prompt)
+    else: ev = self._ask(prompt() if callable(prompt) else prompt)
     self.cut = ev.reply.get('finish_reason')=='length'
     return strip_thinking(ev.reply.get('content') or '')[0]
 
@@ -367,19 +383,35 @@ def truncate(setup:Setup, question:str, context, log=None)->Answer:
         return final_text(t.ask(final_prompt(text, 'the context of a question', question)), question)
     return Talk(setup, question, context, log, 'truncate').play(go)
 
+# %% ../nbs/13_benchmarks.ipynb #bbae87c8
+@patch
+def near(self:Talk, index:Index, query:str, n:int)->list: # Numbers of the index's passages
+    "The `n` passages that are closest to a query in meaning; a failure of the embedding model is one of the arm"
+    from rlm.embeddings import Vectors
+    with self.lock:
+        if self.stopping: raise KeyboardInterrupt
+        fut = submit(Vectors(self.setup.emb, index, self).near(query, n))
+        self.futs.add(fut)
+    try: return fut.result()
+    except CancelledError: raise KeyboardInterrupt from None
+    finally:
+        with self.lock: self.futs.discard(fut)
+
 # %% ../nbs/13_benchmarks.ipynb #16eadb99
 def retrieved(
     context, # As `load_context` returns it
     question:str, # What to search for
     tokens:int, # Of passages, at most
     k:int|None=None, # Passages at most
-    window:int=1000 # Characters of a passage at most
+    window:int=1000, # Characters of a passage at most
+    near=None # `near(index, query, n)`: numbers of passages by another ranking, to be mixed with that by words
 )->str:
     "The passages that match the question best, in the order of the text"
     text = as_prompt(context)
     if n_tokens(text)<=tokens and k is None: return text
     left = n_chars_of(text, tokens)
-    hits,res = Index(text, window, window//10).search(question[:2000], k or 1+left*3//window),[]
+    ix,q,n,res = Index(text, window, window//10),question[:2000],k or 1+left*3//window,[]
+    hits = ix.search(q, n, near(ix, q, 20+10*n) if near else ())
     for o in hits:
         left -= len(o.text)+10
         if left<0: break
@@ -388,10 +420,11 @@ def retrieved(
 
 def retrieve(setup:Setup, question:str, context, log=None)->Answer:
     "The passages that a search finds"
-    def go(t):
-        text = retrieved(context, question, min(setup.passages, setup.room()-n_tokens(question)), setup.k)
-        return final_text(t.ask(final_prompt(text, 'a selection of passages of a long text, found by a search for the words of the question, in their order', question)), question)
-    return Talk(setup, question, context, log, 'retrieve').play(go)
+    def prompt(t):
+        text = retrieved(context, question, min(setup.passages, setup.room()-n_tokens(question)), setup.k, near=t.near if setup.emb else None)
+        what = 'the words and the meaning' if setup.emb else 'the words'
+        return final_prompt(text, f'a selection of passages of a long text, found by a search for {what} of the question, in their order', question)
+    return Talk(setup, question, context, log, 'retrieve').play(lambda t: final_text(t.ask(lambda: prompt(t)), question))
 
 # %% ../nbs/13_benchmarks.ipynb #e8a2ce7c
 _map_ask = """{text}
@@ -457,7 +490,7 @@ def _begun(log)->bool: return bool(log) and Path(log).exists() and any(isinstanc
 
 def recursive(setup:Setup, question:str, context, log=None, depth:int=1)->Answer:
     "A recursive run"
-    kw = {**setup.rlm, **{k:getattr(setup,k) for k in _limits}, 'max_depth':depth}
+    kw = {**setup.rlm, **{k:getattr(setup,k) for k in _limits}, 'max_depth':depth, **(dict(embeddings=setup.emb) if setup.emb else {})}
     if _begun(log):
         res = to_resume(log, context, setup.root, setup.sub, **kw)
         if res is None: return answer_of(read_log(log), log)

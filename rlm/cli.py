@@ -218,6 +218,7 @@ def _work_options(g):
     g.add_argument('--mode', choices=['auto','tools','code'], help='as for rlm ask')
     g.add_argument('--isolation', choices=['auto','os','hardened','process','none'], help='as for rlm ask')
     g.add_argument('--search', action=argparse.BooleanOptionalAction, default=None, help='as for rlm ask: give recursive runs a search, or none')
+    g.add_argument('--embeddings', metavar='MODEL', help='as for rlm ask: let retrieve, and the search of recursive runs, find passages by meaning, too')
     g.add_argument('--cache', action='store_true', default=None, help='keep replies on disk; calls answered from there count as free')
     g.add_argument('--executor', help='threads (default), processes, dask (a cluster on this machine), or dask:ADDRESS of a scheduler')
     g.add_argument('--workers', type=int, metavar='N', help='runs at once (default: 4; 1 for the local model)')
@@ -577,7 +578,7 @@ def chat(args, model=None, stdin=None)->int: # The exit code
     return EXIT.get(status or 'answer', 1)
 
 # %% ../nbs/16_cli.ipynb #ad6b9283
-_bench_kw = ('n','seed','official','out','max_cost','run_cost','max_steps','max_calls','max_tokens','max_time','timeout','window','reply','passages','chunk','preset','mode','search','isolation','cache','executor','workers',
+_bench_kw = ('n','seed','official','out','max_cost','run_cost','max_steps','max_calls','max_tokens','max_time','timeout','window','reply','passages','chunk','preset','mode','search','embeddings','isolation','cache','executor','workers',
              'base_url','sub_model')
 
 def _check_bench(args, model):

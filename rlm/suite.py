@@ -19,7 +19,7 @@ from pathlib import Path
 from fastcore.basics import patch,store_attr
 import rlm
 from .budget import Usage,as_usage,money
-from .events import CodeRan,Event,LogError,Noted,RootReplied,is_paid,read_log,to_json
+from .events import CodeRan,Event,LogError,Noted,is_paid,read_log,role_of,to_json
 from .lm import FATAL,LM,is_loopback
 from .context import n_chars
 from .tools import has_search
@@ -143,7 +143,7 @@ def make_record(job:Job, s:Sample, a:Answer, setup:Setup)->dict:
     return dict(id=job.id, task=job.task, length=job.length, seed=job.seed, i=job.i, kind=s.kind, window=s.window, arm=job.arm,
         model=None if rule else setup.root.model, sub_model=None if rule else setup.sub.model, question=s.question, gold=as_json(s.gold), prediction=_bounded(pred), score=_score(job, s, pred),
         status=a.status, error=a.error, error_kind=error_kind(a), seconds=round(a.seconds,3), usage=asdict(u), cost=u.cost, steps=a.steps,
-        sub_calls=sum(is_paid(o) and not isinstance(o,RootReplied) for o in a.trajectory), context_chars=n_chars(s.context), hash=s.hash, log=None if rule else job.log, void=None,
+        sub_calls=sum(is_paid(o) and role_of(o)=='sub' for o in a.trajectory), context_chars=n_chars(s.context), hash=s.hash, log=None if rule else job.log, void=None,
         rlm=rlm.__version__, python='.'.join(map(str, sys.version_info[:2])), time=datetime.now(timezone.utc).isoformat(timespec='seconds'), meta=as_json(s.meta))
 
 def _score(job, s, pred)->float:
@@ -224,6 +224,7 @@ def _lm_setup(lm:LM)->dict:
 def public(self:Setup)->dict:
     "What tells this setup from others, as JSON; no key is in it"
     own = {k:getattr(self,k) for k in ('window','reply','passages','k','chunk','max_steps','max_calls','max_tokens','max_time','max_cost')}
+    if self.emb: own['embeddings'] = dict(model=self.emb.model, **_lm_setup(self.emb))
     return dict(rlm=rlm.__version__, model=self.root.model, sub_model=self.sub.model, settings=own, rlm_settings={k:as_json(v) for k,v in self.rlm.items()}, root=_lm_setup(self.root), sub=_lm_setup(self.sub))
 
 def _flat(d:dict, at='')->dict: return {k2:v2 for k,v in d.items() for k2,v2 in (_flat(v, f'{at}{k}.').items() if isinstance(v,dict) else [(f'{at}{k}',v)])}
@@ -249,10 +250,16 @@ def calls_of(arm:str, t:Task, length:int, setup:Setup)->list: # Of (role, calls,
     room = setup.room(start=False)
     if arm=='vanilla': return [] if (w:=setup.fits(start=False)) and length+more>1.3*w else [('root', 1, length+more, said)]
     if arm=='truncate': return [('root', 1, min(length, room)+more, said)]
-    if arm=='retrieve': return [('root', 1, min(length, room, setup.passages)+more, said)]
-    if arm!='map_reduce': return _rlm_calls(arm, t, length)
+    if arm=='retrieve': return [('root', 1, min(length, room, setup.passages)+more, said), *_embedding_calls(setup, length, 900)]
+    if arm!='map_reduce': return _rlm_calls(arm, t, length)+_embedding_calls(setup, length, 440)
     n = -(-length*21//(20*min(setup.chunk, room-more)))  # parts end where lines do
     return [('sub', n, length//n+more, 500), ('root', 1, min(n*500, room)+more, said)]
+
+def _embedding_calls(setup, length, step): # `step`: characters from one passage to the next
+    "The requests for the vectors of a context, as long as none are kept"
+    if not setup.emb: return []
+    n = -(-length*4//step//setup.emb.batch)
+    return [('embedding', n, length*6//(5*n), 0)]
 
 def _rlm_calls(arm, t, length):
     root,subs = [('root', 8, 4000, 400)],{'n':-(-length//8000), 'n2':-(-length//8000)}
@@ -265,7 +272,7 @@ def _usage_of(calls, setup, least=0)->Usage:
     "What some calls take, each of them writing `least` tokens at least"
     u = Usage()
     for role,n,p,c in calls:
-        price,c = (setup.root if role=='root' else setup.sub).per_token(),max(c,least)
+        price,c = dict(root=setup.root, sub=setup.sub, embedding=setup.emb)[role].per_token(),max(c,least) if role!='embedding' else 0
         u = u+Usage(n, n*p, n*c, cost=None if price is None else n*(p*price[0]+c*price[1]))
     return u
 
@@ -619,14 +626,14 @@ def make_setup(model=None, sub_model=None, run_cost:float|None=None, **kw)->Setu
     own,rl = take(_arm_settings),take(_rlm_settings)
     if bad:=[k for k in kw if (m:=difflib.get_close_matches(k, [*_arm_settings,*_rlm_settings,'run_cost'], 1, .85))]: raise ValueError(f'{bad[0]}: there is no such setting. Was {m[0]} meant?')
     su = Setup(model, sub_model, max_cost=run_cost, rlm=rl, **own, **{k:v for k,v in kw.items() if v is not None})
-    su.root,su.sub  # a wrong setting shows now
+    su.root,su.sub,su.emb  # a wrong setting shows now
     return su
 
 def _check_money(setup, jobs, cap):
     "Refuse a cap that could not be kept"
     def each(lm): return [lm, *(o for f in lm.fallbacks for o in each(f))]
     if cap is None and setup.max_cost is None or all(o.arm.startswith('trivial:') for o in jobs): return
-    for lm in (*each(setup.root), *each(setup.sub)):
+    for lm in (*each(setup.root), *each(setup.sub), *([setup.emb] if setup.emb else [])):
         if lm.per_token() is None: raise ValueError(f'max_cost={cap or setup.max_cost} cannot be kept: the price of {lm.model} is not known. Give prices=(dollars per million tokens in, out), or leave max_cost out')
 
 # %% ../nbs/13c_suite.ipynb #2a8b64d5
@@ -694,7 +701,7 @@ def _check_sent(setup, executor, jobs):
     "Refuse a model that cannot go to another process, and an arm that lacks its package"
     if any(o.arm=='retrieve' for o in jobs) and not has_search(): raise ImportError('the arm retrieve needs bm25s: pip install "rlm[bench]", or leave the arm out')
     here = executor in (None,'threads') or isinstance(executor, ThreadPoolExecutor)
-    if not here and any(isinstance(o,LM) for o in (setup.model,setup.sub_model)): raise ValueError('a model goes to another process by its name: give model="provider/name" and its settings, such as base_url=, not an LM')
+    if not here and any(isinstance(o,LM) or callable(o) for o in (setup.model,setup.sub_model,setup.embeddings)): raise ValueError('a model goes to another process by its name: give model="provider/name" and its settings, such as base_url=, not an LM or a function')
 
 def _work(r:Runner, executor, workers):
     "Run with an executor, and close it if it was opened here"

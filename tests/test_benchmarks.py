@@ -5,7 +5,7 @@ from rlm.benchmarks import *
 from rlm.lm import FATAL
 from rlm.benchmarks import Setup,Talk,_begun
 from rlm.budget import Usage
-from rlm.events import RootReplied,RunEnded,RunStarted,SubReplied,read_log
+from rlm.events import CodeRan,RootReplied,RunEnded,RunStarted,SubReplied,read_log
 from rlm.lm import LMError,ScriptedLM,to_error
 from rlm.run import Answer
 from fakeserver import FakeServer,Fault
@@ -208,3 +208,40 @@ def test_an_image_in_the_context_stands_by_its_name_in_arms_that_send_text():
     from test_images import made
     lm = ScriptedLM(lambda m: 'Final Answer: fog' if '<png image, 64×48 pixels' in m[-1]['content'] and 'a foggy day' in m[-1]['content'] else 'Final Answer: none')
     assert benchmark_vanilla([made('PNG'), 'a foggy day'], 'What weather?', model=lm)['answer']=='fog'
+
+# ## Search by meaning
+
+far = 'Fog all day.\n'*2000
+sea = far+'The ferry was sold to Agnes.\n'+far
+
+def toy(texts): return [['ferry' in t or 'boat' in t, 1e-3] for t in texts]
+
+def test_retrieve_by_meaning(tmp_path):
+    q,lm = 'Which vessel, a boat, changed hands?',ScriptedLM(notes)
+    assert 'Agnes' not in retrieved(sea, q, 400) and retrieve(Setup(ScriptedLM(notes), passages=400), q, sea).answer=='nobody'
+    a = retrieve(Setup(lm, passages=400, embeddings=toy), q, sea, tmp_path/'a.jsonl')
+    assert a.answer=='Agnes' and a.usage.by['embedding'].prompt_tokens>300 and 'words and the meaning' in asked(lm) and len(asked(lm))<400*4+500
+    assert [type(o).__name__ for o in read_log(tmp_path/'a.jsonl')][1]=='Embedded'
+    b = retrieve(Setup(ScriptedLM([]), passages=400, embeddings=toy), q, sea, tmp_path/'a.jsonl')
+    assert (b.answer, b.usage.tokens)==(a.answer, a.usage.tokens)
+
+def test_retrieve_pays_for_vectors_within_the_limit():
+    from rlm.embeddings import EmbeddingLM
+    lm = ScriptedLM(notes, prices=(1,1))
+    a = retrieve(Setup(lm, passages=400, embeddings=EmbeddingLM(toy, price=1000.), max_cost=1), Q, sea)
+    assert a.ok and a.usage.by['embedding'].cost>.1
+    b = retrieve(Setup(lm, passages=400, embeddings=EmbeddingLM(toy, price=1000.), max_cost=.01), Q, sea)
+    assert b.status=='budget' and b.answer is None and b.usage.cost==0 and error_kind(b)=='max_cost'
+
+def test_retrieve_without_its_embedding_model_is_a_failure():
+    with FakeServer([Fault(500)], repeat=True) as s:
+        from rlm.embeddings import EmbeddingLM
+        lm = ScriptedLM(notes)
+        a = retrieve(Setup(lm, passages=400, embeddings=EmbeddingLM('openai/m', base_url=s.url, price=0, cache=False, retries=0)), Q, sea)
+    assert a.status=='error' and error_kind(a)=='server' and not lm.asked
+
+def test_recursive_runs_search_by_meaning():
+    lm = ScriptedLM(['```repl\nprint(search("boat"))\n```', 'FINAL(Agnes)'])
+    a = ARMS['rlm0'](Setup(lm, embeddings=toy, rlm=dict(isolation='none')), Q, sea)
+    assert a.ok and 'Agnes' in next(o for o in a.trajectory if isinstance(o,CodeRan)).text and a.usage.by['embedding'].calls
+    with pytest.raises(ValueError, match='leave out search=False'): Setup(lm, embeddings=toy, rlm=dict(search=False)).emb
