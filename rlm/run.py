@@ -560,11 +560,13 @@ def _words(text:str)->str: return ' '.join(re.findall(r'\w+', text.lower()))
 
 _placeholders = {'answer','the answer','your answer','...','value','answer here','your final answer','final answer'}
 
-_ours = _words(' '.join((*NUDGES.values(), NOTHING)))
+_ours = _words(' '.join(NUDGES.values()))
+_sentences = tuple(w for o in re.split(r'[.:{}]', ' '.join(NUDGES.values())) if (w:=_words(o)).count(' ')>3)
 
 def echoes(value:str)->bool:
-    "Whether a value is no answer, but a copy of what the run has said to the model"
-    return len(_words(value))>=12 and _words(value) in _ours
+    "Whether a value is no answer, but a sentence or more of what the run has said to the model"
+    w = _words(value)
+    return w==_words(NOTHING) or (w in _ours and w.startswith(_sentences))
 
 def _is_answer(value)->bool:
     "Whether a value is more than a blank to be filled in"

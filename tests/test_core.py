@@ -706,12 +706,12 @@ def test_small_model_that_replies_before_it_looks_is_asked_anew(first):
     assert seen[0][-1]['content'].endswith('that finds the passages:') and seen[1][-1]['content']==seen[0][-1]['content'].replace('\n\nNow the', '\n\nNothing of `context` has been seen yet.\n\nNow the')
     assert any(isinstance(o,Noted) and o.kind=='nudge' for o in a.trajectory)
 
-@pytest.mark.parametrize('copy', ['FINAL(There was no code and no FINAL in your reply.)', 'FINAL(nothing was printed)', 'FINAL("The search found nothing")'])
+@pytest.mark.parametrize('copy', ['FINAL(There was no code and no FINAL in your reply.)', 'FINAL(nothing was printed)', 'FINAL("The result was empty, so nothing of the text stands behind that answer.")'])
 def test_what_the_run_has_said_is_no_answer(copy):
     for preset in ('small','strong'):
         a = RLM(ScriptedLM([LOOKS, copy, 'FINAL(7)']), preset=preset)('Which number?', 'the number is 7')
         assert a.answer==7 and any('answer itself in the parentheses' in o.text for o in a.trajectory if isinstance(o,Noted))
-    for text in ('the search', 'Nothing', 'a sub-model said so'): assert RLM(ScriptedLM([LOOKS, f'FINAL({text})']))('What?', 'the number is 7').answer==text
+    for text in ('the code failed', 'The search found nothing.', 'Nothing', 'the text stands behind that answer'): assert RLM(ScriptedLM([LOOKS, f'FINAL({text})']))('What?', 'the number is 7').answer==text
 
 def searched(word): return f'```python\nhits = search("{word}")\nprint(hits)\n```'
 

@@ -5,7 +5,7 @@ from fakeserver import FakeServer,Fault,Reply
 from rlm import RLM
 from rlm.events import CodeRan,Noted,SubReplied,read_log,to_json
 from rlm.lm import LM,LMError,ReplayLM,ScriptedLM
-from rlm.mapping import as_messages,choice_prompt,map_prompt,read_answers,read_choice
+from rlm.mapping import as_messages,choice_prompt,left_out,map_prompt,read_answers,read_choice
 from rlm.tools import PER_CALL,PER_CALL_SMALL
 
 CH = ['spam','ham','phone number','number']
@@ -31,6 +31,17 @@ def mapper(cell, then='FINAL(r)'):
         if m[0]['role']=='system': return f'```python\n{cell}\n```' if len(m)==2 else f'```python\n{then}\n```'
         return '\n'.join(f'{i}: {"ham" if "7" in o else "spam"}' for i,o in re.findall(r'^(\d+): (.*)$', p.split('Items:\n')[-1], re.M)) if 'Items:' in p else 'ham' if '7' in p else 'spam'
     return ScriptedLM(reply)
+
+KINDS = 'Which kind of letter is it?\n- complaint: something is wrong\n- request: something is wanted\n- thanks: all is well\n\nLetters follow.'
+
+def test_choices_that_leave_out_what_the_instruction_names_ask_nobody():
+    "Every item would get one of the labels that are compared, whatever it is"
+    cell = f'kinds = {KINDS!r}\ntry: llm_map(context, kinds, ["complaint", "request"])\nexcept ValueError as e: r = str(e)'
+    a = RLM(mapper(cell))('Which?', ['a','b'])
+    assert 'names thanks, too' in a.answer and 'sub' not in a.usage.by
+    for ch in (["complaint","request","thanks"], ["complaint","other"], ["a letter","no letter"]):
+        assert RLM(mapper(f'r = llm_map(context, {KINDS!r}, {ch!r})'))('Which?', ['a','b']).usage.by['sub'].calls
+    assert left_out(KINDS.replace('- ', '1. '), ['Request','THANKS'])==['complaint'] and left_out('Is it spam?\n- note: be quick', ['yes','no'])==[]
 
 def test_order_duplicates_and_empty_items():
     a = RLM(mapper('r = llm_map(context, "Label it.", ["spam","ham"], per_call=3)\nprint(r)'))('Which?', ['a7','b','','b','c7','a7',' '])

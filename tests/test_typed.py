@@ -186,6 +186,9 @@ def test_prompts(preset):
     RLM(bare, isolation='none', preset=preset)('Which?', DOC)
     a = RLM(typed, isolation='none', preset=preset)('Which?', DOC, output_type=int)
     b,t = bare.asked[0],typed.asked[0]
+    cue = '\n\nNow the ```python block that finds the passages:' if preset=='small' else ''  # comes last in both
+    assert all(o[-1]['content'].endswith(cue) for o in (b, t))
+    b[-1]['content'] = b[-1]['content'].removesuffix(cue)
     assert t[:-1]==b[:-1] and t[-1]['content'].startswith(b[-1]['content']) and 'a whole number, such as FINAL(12)' in t[-1]['content'][len(b[-1]['content']):]
     assert ('whole number' in typed.asked[1][-1]['content'])==(preset=='small') and a.trajectory[0].question=='Which?'
     for x,y in zip(typed.asked, typed.asked[1:]): assert y[:len(x)]==x
