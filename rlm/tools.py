@@ -26,7 +26,7 @@ from .files import is_url,plain
 from .context import load_context,describe,looks_like_path,place,source_of,walk
 from .shell import Shell,Result,cut_middle
 from .sandbox import make_shell
-from .mapping import Kept,as_messages,choice_prompt,filter_instruction,fitting,left_out,map_prompt,packs,read_answers,read_values,reduce_prompt,tell_none
+from .mapping import Kept,as_messages,choice_prompt,filter_instruction,fitting,missing_choices,map_prompt,packs,read_answers,read_values,reduce_prompt,tell_none
 
 # %% ../nbs/09_tools.ipynb #97e44ab4
 class SubCalls:
@@ -331,7 +331,7 @@ def llm_map(self:SubCalls,
     items,form = _map_items([items] if one else items),self._form(schema)
     choices = _map_choices(choices, form)
     check_prompt(instruction, 'llm_map')
-    if rest:=left_out(instruction, choices): raise ValueError(f'the instruction names {", ".join(rest)}, too, but the choices do not: what is of such a kind would get a wrong answer. Give all of them as choices, and count those you need')
+    if rest:=missing_choices(instruction, choices): raise ValueError(f'the instruction names {", ".join(rest)}, too, but the choices do not: what is of such a kind would get a wrong answer. Give all of them as choices, and count those you need')
     work = self._map(items, instruction, choices, self._per_call(per_call), form if form and not choices and form.schema!={'type':'string'} else None)
     return self._submit(_first_of(work) if one else work)
 

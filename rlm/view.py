@@ -10,7 +10,7 @@ __all__ = ['ENDINGS', 'visible', 'shorten', 'one_line', 'as_text', 'prose', 'sec
 # %% ../nbs/11_view.ipynb #4aef3283
 import html,importlib.util,json,os,pprint,re,shutil,sys,textwrap,threading,time
 from fastcore.basics import patch
-from .presets import frame_output,small_preset
+from .presets import AGAIN,NOTHING,frame_output,small_preset
 from .budget import Usage,as_usage,money
 from .events import ChildEvent,CodeRan,CodeStarted,Embedded,Noted,from_dict,is_paid,RootReplied,SubReplied,SubStarted,ToolRan
 from .provenance import percent,coverage_svg,named
@@ -290,14 +290,14 @@ def unframe(text:str)->tuple: # The output, and the hint
     m = _frame.match(text)
     if not m: return text.strip('\n'),''
     usual = _frame.match(frame_output('', '', small_preset()))[2].split('\n')[-1]
-    hint = m[2].split('\n')[-1]
+    hint = m[2].removesuffix(f'\n\n{AGAIN}').split('\n')[-1]
     return m[1].strip('\n'),('' if hint==usual else hint)
 
 def came_back(ev:CodeRan)->tuple: # The output, and the hint
     "What a cell gave back; of the cell that ended the run only what it printed"
     out,hint = unframe(ev.text)
     ended = ev.result.get('final') is not None
-    return ('' if ended and out in ('(no output)','(nothing was printed)') else out), '' if ended else hint
+    return ('' if ended and out in ('(no output)',NOTHING) else out), '' if ended else hint
 
 # %% ../nbs/11_view.ipynb #ad544ec4
 @patch

@@ -792,7 +792,7 @@ def test_a_run_that_reads_is_resumed(tmp_path):
 
 @pytest.mark.parametrize('text,void', [('[]',True), ("''",False), ('0',True), ("0 {'a': 0, 'b': 0}",True), ('none',True), ('10',False), ('[0, 1]',False), ('fog',False), ('fog 0',True)])
 def test_is_void(text, void):
-    from rlm.run import is_void
+    from rlm.signs import is_void
     assert is_void(text)==void
 
 def test_examples_follow_the_question():

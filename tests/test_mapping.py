@@ -5,7 +5,7 @@ from fakeserver import FakeServer,Fault,Reply
 from rlm import RLM
 from rlm.events import CodeRan,Noted,SubReplied,read_log,to_json
 from rlm.lm import LM,LMError,ReplayLM,ScriptedLM
-from rlm.mapping import as_messages,choice_prompt,left_out,map_prompt,read_answers,read_choice
+from rlm.mapping import as_messages,choice_prompt,missing_choices,map_prompt,read_answers,read_choice
 from rlm.tools import PER_CALL,PER_CALL_SMALL
 
 CH = ['spam','ham','phone number','number']
@@ -41,7 +41,7 @@ def test_choices_that_leave_out_what_the_instruction_names_ask_nobody():
     assert 'names thanks, too' in a.answer and 'sub' not in a.usage.by
     for ch in (["complaint","request","thanks"], ["complaint","other"], ["a letter","no letter"]):
         assert RLM(mapper(f'r = llm_map(context, {KINDS!r}, {ch!r})'))('Which?', ['a','b']).usage.by['sub'].calls
-    assert left_out(KINDS.replace('- ', '1. '), ['Request','THANKS'])==['complaint'] and left_out('Is it spam?\n- note: be quick', ['yes','no'])==[]
+    assert missing_choices(KINDS.replace('- ', '1. '), ['Request','THANKS'])==['complaint'] and missing_choices('Is it spam?\n- note: be quick', ['yes','no'])==[]
 
 def test_order_duplicates_and_empty_items():
     a = RLM(mapper('r = llm_map(context, "Label it.", ["spam","ham"], per_call=3)\nprint(r)'))('Which?', ['a7','b','','b','c7','a7',' '])
