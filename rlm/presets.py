@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['NOTHING', 'AGAIN', 'SMALL_PROMPT', 'READ_MOST', 'CUES', 'PRESETS', 'Preset', 'frame_output', 'Example',
-           'example_messages', 'small_prompt', 'can_read', 'missed_hint', 'fact_examples', 'count_examples',
-           'label_examples', 'pair_examples', 'choice_examples', 'table_examples', 'kind_of', 'examples_for',
-           'small_preset', 'is_small', 'is_thinking', 'get_preset', 'system_prompt']
+           'example_messages', 'small_prompt', 'can_read', 'missed_hint', 'fact_examples', 'graph_examples',
+           'count_examples', 'label_examples', 'pair_examples', 'choice_examples', 'table_examples', 'kind_of',
+           'examples_for', 'small_preset', 'is_small', 'is_thinking', 'get_preset', 'system_prompt']
 
 # %% ../nbs/00b_presets.ipynb #ae293b1e
 import re
@@ -75,6 +75,7 @@ _WAYS = dict(
     fact='Search with a few words that the text itself may use. Never guess: the answer must stand in an output.\n',
     count='Cut the text into rows and count with code. Never guess: the answer must follow from an output.\n',
     label='Cut the text into rows, let llm_map tell what kind each row is of, and count with code: the kind does not stand in the row. Never guess: the answer must follow from an output.\n')
+_WAYS['graph'] = _WAYS['count']
 _WAYS['pair'] = _WAYS['days'] = _WAYS['label']
 _WAYS['table'] = 'It is a pandas DataFrame: compute the answer with pandas. Never guess: the answer must follow from an output.\n'
 
@@ -133,13 +134,35 @@ reached = {b for a, b in pairs if a == "Halm"}
 print(len(pairs), len(reached))
 FINAL(sorted(reached))"""
 
+_before = """edges = [line.split(" / ") for line in context.splitlines() if " / " in line]
+parents = {source for source, target in edges if target == "Riede"}
+print(len(edges), len(parents))
+FINAL(sorted(parents))"""
+
+_layers = """edges = [line.split(" / ") for line in context.splitlines() if " / " in line]
+seen = layer = {"Halm"}
+for depth in range(2):
+    layer = {target for source, target in edges if source in layer} - seen
+    seen = seen | layer
+    print(depth + 1, len(layer))
+FINAL(sorted(layer))"""
+
+_boats = """`context` is a str of 40,811 characters in 2,310 lines. context[:40] == 'Halm / Riede\\nRiede / Oland\\nAhrens / Ri'. Two lines in its middle: 'Bovens / Halm', 'Oland / Bovens'."""
+
+def graph_examples(
+    layers:bool=False # Whether the question is how far something is
+)->list: # The more fitting one last
+    "Ways through what is joined by lines"
+    before = Example('Each line is a boat from one place to another, an edge of a directed graph. Which nodes are the parents of Riede, from which an edge leads to it?', _boats, [(_before, None)])
+    far = Example('Each line is a boat from one place to another, an edge of a directed graph. Do a breadth-first search (BFS) from Halm: which nodes are reached first at depth 2?', _boats, [(_layers, None)])
+    return [before, far] if layers else [far, before]
+
 def count_examples()->list:
     "What code alone can answer"
     hail = Example('How many entries of the logbook mention hail?',
         "`context` is a str of 95,210 characters in 2,104 lines. context[:60] == 'LOGBOOK\\n1 March, fog until noon.\\n2 March, wind from the nort'. Two lines in its middle: '4 August, hail at night.', '5 August, calm.'.",
         [('print(sum("hail" in line.lower() for line in context.splitlines()))', '17')], '17')
-    stops = Example('Each line is a boat from one place to another. List all places that a boat from Halm goes to.',
-        "`context` is a str of 40,811 characters in 2,310 lines. context[:40] == 'Halm / Riede\\nRiede / Oland\\nAhrens / Ri'. Two lines in its middle: 'Bovens / Halm', 'Oland / Bovens'.", [(_stops, None)])
+    stops = Example('Each line is a boat from one place to another. List all places that a boat from Halm goes to.', _boats, [(_stops, None)])
     return [hail, stops]
 
 # %% ../nbs/00b_presets.ipynb #2934aaaa
@@ -225,8 +248,10 @@ CUES = dict(
     pair=r'\bpairs of\b.*\blabels?\b',
     days=rf'(?s)^(?=.*\blabels?\b).*\b({_month}\W{{0,2}}\d|\d\W{{0,2}}({_month})|\d{{4}}-\d\d-\d\d)',
     label=r'\b(labels?|kinds|types|categor\w+|sentiments?|topics)\b|\b(kind|type|class)\b.*\b(most|least|more|fewer|often)\b',
-    count=r'\b(count|edges|graph|list (all|every))\b|\bhow (many|often)\b.*\b(lines|rows|entries|words|sentences|paragraphs|characters|times|occurs?|appears?)\b')
+    graph=r'\b(edges?|graph|nodes?)\b',
+    count=r'\b(count|list (all|every))\b|\bhow (many|often)\b.*\b(lines|rows|entries|words|sentences|paragraphs|characters|times|occurs?|appears?)\b')
 
+_far = re.compile(r'\b(BFS|breadth|depth|exactly|shortest|steps?|hops?|distance|reach\w*)\b', re.I)
 _comparing,_only = re.compile(r'\b(more|less|fewer|greater)\b', re.I),re.compile(r'\b(only|these|those)\b', re.I)
 
 def kind_of(question:str)->str:
@@ -240,11 +265,12 @@ def examples_for(kind:str, search:bool=True, sub_calls:bool=True, length:int|Non
     if kind=='choice': return [why, who, *choice_examples(search)]
     if kind in ('label','days') and sub_calls: return [who, hail, *label_examples(kind=='days', bool(_comparing.search(question)), bool(_only.search(question)))]
     if kind=='pair' and sub_calls: return [hail, label_examples()[-1], *pair_examples()]
+    if kind=='graph': return [who, hail, *graph_examples(bool(_far.search(question)))]
     if kind=='fact': return [replace(e, about=e.about.split(' context[')[0]) for e in (why, who)]
     return [who, hail, stops]
 
 # %% ../nbs/00b_presets.ipynb #e932ff80
-_LOOK = '\n\nNow the ```python block that finds the passages:'
+_STARTS = {k:f'\n\nNow the ```python block that {v}:' for k,v in dict(fact='finds the passages', graph='cuts the lines into pairs and follows them').items()}
 
 def small_preset(
     search:bool=True, # Whether the shell has `search`; the examples do without it if not
@@ -255,7 +281,7 @@ def small_preset(
 )->Preset:
     "How small models are spoken to"
     kind = 'table' if table else kind_of(question)
-    p = Preset('small', small_prompt(kind, sub_calls), search=True, sample={'fact':0, 'label':1000, 'days':1000, 'pair':1000}.get(kind, 240), remind=True, one_block=True, max_output=2400, max_tokens=400, stuck_temperature=.7, cue=_LOOK if kind=='fact' else '')
+    p = Preset('small', small_prompt(kind, sub_calls), search=True, sample={'fact':0, 'label':1000, 'days':1000, 'pair':1000}.get(kind, 240), remind=True, one_block=True, max_output=2400, max_tokens=400, stuck_temperature=.7, cue=_STARTS.get(kind, ''))
     return replace(p, examples=[m for e in examples_for(kind, search, sub_calls, length, question) for m in example_messages(e, p, search)])
 
 # %% ../nbs/00b_presets.ipynb #ac1c901b

@@ -15,7 +15,7 @@ from fastcore.basics import patch,store_attr
 from .prompts import *
 from .prompts import Call
 from .presets import NOTHING,Preset,frame_output,get_preset,missed_hint,system_prompt
-from .signs import in_vain,is_answer,is_void,looks,replaces,stands_for
+from .signs import in_vain,is_answer,is_void,looks,replaces,stands_for,unquoted
 from .budget import Usage,Budget,Ledger,BudgetSpent
 from .schema import as_form
 from .events import *
@@ -428,7 +428,8 @@ def _void(self:Run, text)->str:
 @patch
 def _failed(self:Run, res)->str:
     "What a small model is told of code that failed"
-    return nudge('failed') if self.preset.remind and res.status=='error' else ''
+    if not (self.preset.remind and res.status=='error'): return ''
+    return nudge('unquoted', text=bare) if (bare:=unquoted(res.error)) else nudge('failed')
 
 @patch
 def _hint(self:Run, code, text, res, missed='')->str:
