@@ -101,3 +101,5 @@ def test_the_committed_page_is_up_to_date():
 def test_switches_are_options():
     setup = dict(model='local', sub_model='local', settings={}, rlm_settings=dict(search=False), runs=[dict(tasks=['niah'], arms=['rlm1'], lengths=[4096], n=2, seed=0)])
     assert '--no-search' in compare.commands(setup, 'x')[0] and '--search' in compare.commands({**setup, 'rlm_settings':dict(search=True)}, 'x')[0]
+    with_emb = compare.commands({**setup, 'settings':dict(embeddings=dict(model='openai/m', temperature=0.))}, 'x')[0]
+    assert with_emb[with_emb.index('--embeddings')+1]=='openai/m'

@@ -7,7 +7,7 @@
     python tools/compare.py --restore NAME DIR      make a folder of them again, with which `rlm bench --out DIR` goes on
     python tools/compare.py --run OUT               do again all that the records hold, in OUT/NAME (days, with the local model on two cores)
 
-The sets `before` and `nosearch`, if they are there, hold runs by older prompts and runs without `search`: they are shown only beside those of the other sets on the same questions. Needs `pip install '.[bench]'`.
+The sets `before`, `nosearch` and `meaning`, if they are there, hold runs by older prompts, without `search` and with search by meaning: they are shown only beside those of the other sets on the same questions. Needs `pip install '.[bench]'`.
 """
 import argparse,json,os,shlex,shutil,sys
 from inspect import signature
@@ -29,6 +29,7 @@ PRICES = {'GPT-5':(1.25,10.), 'GPT-5 mini':(.25,2.)}   # list prices, dollars pe
 LOCAL_WINDOW = 32768
 ASIDE = dict(   # sets that are shown only beside the others: title, name of the figure, what they are
     nosearch=('With search and without', 'search', 'The set `nosearch` was made without `search` in the shell (`--no-search`), and with examples that do without it; all else is the same.'),
+    meaning=('Search by meaning', 'meaning', 'The set `meaning` was made with an embedding model for `retrieve` and for the `search` of recursive runs, all-MiniLM-L6-v2 behind a server of its own (`OPENAI_BASE_URL`); all else is the same.'),
     before=('Before and after', 'before_after', 'The set `before` was made with the prompts as they were before the tasks showed where they are weak; all else is the same. The questions are of seeds that were not used to change the prompts.'))
 
 # --- records
@@ -89,7 +90,7 @@ def options(setup:dict)->list:
     usual = {k:p.default for k,p in signature(Setup).parameters.items()}
     own = {k:v for k,v in {**setup.get('settings',{}), **setup.get('rlm_settings',{})}.items() if v is not None and v!=usual.get(k)}
     own = {'run_cost' if k=='max_cost' else k:v for k,v in own.items()}
-    return ['--model', setup['model'], *(['--sub-model', setup['sub_model']] if setup.get('sub_model')!=setup['model'] else []), *(o for k,v in own.items() for o in ([f'--{"" if v else "no-"}{k}'] if isinstance(v,bool) else [f'--{k.replace("_","-")}', str(v)]))]
+    return ['--model', setup['model'], *(['--sub-model', setup['sub_model']] if setup.get('sub_model')!=setup['model'] else []), *(o for k,v in own.items() for o in ([f'--{k}', v['model']] if k=='embeddings' else [f'--{"" if v else "no-"}{k}'] if isinstance(v,bool) else [f'--{k.replace("_","-")}', str(v)]))]
 
 def commands(setup:dict, out:str, **over)->list: # Of lists of arguments
     "The calls of `rlm bench` that a set came from"
@@ -274,7 +275,7 @@ def parser():
     p.add_argument('--restore', nargs=2, metavar=('NAME','DIR'))
     p.add_argument('--run', metavar='OUT'); p.add_argument('--n', type=int); p.add_argument('--seed', type=int)
     p.add_argument('--lengths', type=lambda s: s.split(','), help='such as 4K,32K'); p.add_argument('--arms', type=lambda s: s.split(','))
-    p.add_argument('--sets', nargs='+', default=[], help='with --run: names of sets (all but before and nosearch); with --draft: folders')
+    p.add_argument('--sets', nargs='+', default=[], help='with --run: names of sets (all but those shown beside others); with --draft: folders')
     p.add_argument('--price', type=price_of, action='append', metavar='NAME=IN,OUT', help='dollars per million tokens, for the estimate; may be repeated')
     p.add_argument('--draft', metavar='DIR'); p.add_argument('--check', action='store_true')
     return p
