@@ -135,14 +135,14 @@ print(len(pairs), len(reached))
 FINAL(sorted(reached))"""
 
 _before = """edges = [line.split(" / ") for line in context.splitlines() if " / " in line]
-parents = {source for source, target in edges if target == "Riede"}
+parents = {edge[0] for edge in edges if edge[1] == "Riede"}
 print(len(edges), len(parents))
 FINAL(sorted(parents))"""
 
 _layers = """edges = [line.split(" / ") for line in context.splitlines() if " / " in line]
 seen = layer = {"Halm"}
 for depth in range(2):
-    layer = {target for source, target in edges if source in layer} - seen
+    layer = {edge[1] for edge in edges if edge[0] in layer} - seen
     seen = seen | layer
     print(depth + 1, len(layer))
 FINAL(sorted(layer))"""
@@ -270,7 +270,7 @@ def examples_for(kind:str, search:bool=True, sub_calls:bool=True, length:int|Non
     return [who, hail, stops]
 
 # %% ../nbs/00b_presets.ipynb #e932ff80
-_STARTS = {k:f'\n\nNow the ```python block that {v}:' for k,v in dict(fact='finds the passages', graph='cuts the lines into pairs and follows them').items()}
+_STARTS = {k:f'\n\nNow the ```python block that {v}:' for k,v in dict(fact='finds the passages', graph='cuts the lines into edges and follows them').items()}
 
 def small_preset(
     search:bool=True, # Whether the shell has `search`; the examples do without it if not
