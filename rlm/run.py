@@ -332,9 +332,9 @@ def _nudge(self:Run, text:str):
 
 @patch
 def _useless(self:Run, why:str):
-    "Tell the model about a reply that does nothing; a small one that has seen nothing yet is asked anew, as it would go on as it began"
+    "Tell the model about a reply that does nothing; a small one that has run nothing yet is asked anew, as it would go on as it began"
     self._nudge(nudge(why))
-    if self.preset.remind and not self.looked: self._anew(nudge('look'))
+    if self.preset.remind and not self.looked and not self.cells: self._anew(nudge('look'))
 
 # %% ../nbs/09b_run.ipynb #cf684598
 @patch
@@ -702,7 +702,7 @@ def _make_room(self:Run,
         names = {k:' '.join(v.split()) for k,v in self.sh._describe().items() if k.isidentifier() and k not in RESERVED|{'earlier_steps'}}
     except RuntimeError: names = {}  # the shell was lost, and with it all of them
     n,q = len(self.messages)-len(got),self.first[-1]
-    self.messages = [*got[:len(self.first)-1], {**q, 'content':f"{q['content']}\n\n{left_out(self.step-left-1, names)}"}, *got[len(self.first):]]
+    self.messages = [*got[:len(self.first)-1], {**q, 'content':f"{q['content'].removesuffix(self.preset.cue)}\n\n{left_out(self.step-left-1, names)}{self.preset.cue}"}, *got[len(self.first):]]
     self.sent = len(self.messages)-1
     self.publish(Noted(kind='window', text=f'{n} messages were taken out of the conversation, to fit into the window of {self.root.model}'))
     return True

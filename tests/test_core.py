@@ -802,7 +802,9 @@ def test_examples_follow_the_question():
     assert 'search(' in last('Who is it?') and 'B) ' not in last('Who is it?')
     ends = small_preset(question='Which?\n\nA) one\nB) two').examples
     assert ends[-1]['content']=='FINAL(B)'
-    assert 'FINAL(sorted(reached))' in small_preset(question='List all edges of the graph').examples[-1]['content']
+    assert 'FINAL(sorted(reached))' in small_preset(question='List all places that a boat goes to').examples[-1]['content']
+    assert 'FINAL(sorted(parents))' in small_preset(question='List the parents of a node of the graph').examples[-1]['content']
+    assert 'FINAL(sorted(layer))' in small_preset(question='Which nodes does a BFS from here reach?').examples[-1]['content']
 
 def test_a_table_has_examples_of_its_own():
     pd = pytest.importorskip('pandas')
@@ -810,6 +812,13 @@ def test_a_table_has_examples_of_its_own():
     a = RLM(root)('Which kind of boat carried the most?', pd.DataFrame(dict(boat=['Brage','Elbe','Elbe'], tons=[3,2,2])))
     asked = root.asked[0]
     assert a.answer=='Elbe' and 'a long table' in asked[0]['content'] and 'with pandas' in asked[0]['content'] and 'groupby("lighthouse")' in asked[-4]['content'] and 'search("' not in str(asked)
+
+def test_an_id_without_quotes_is_named():
+    "As the local model wrote it eight times, told only that the syntax is invalid"
+    seen = []
+    a = recorded(['```python\nlayer = {3b9b4d7d27}\nprint(context)\n```', '```python\nlayer = {"3b9b4d7d27"}\nprint(context)\n```', 'FINAL(a)'], seen)('Which nodes does a BFS from 3b9b4d7d27 reach?', '3b9b4d7d27 -> a')
+    assert a.ok and '3b9b4d7d27 is no number' in seen[1][-1]['content'] and seen[1][-1]['content'].endswith('Now another ```python block:')
+    assert 'is no number' not in str(seen[2][-1])
 
 def test_an_answer_that_rests_on_an_empty_result_is_questioned_once():
     "As the local model counted labels: it split the lines at what is not in them, and answered from 0 and 0"
