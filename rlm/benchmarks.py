@@ -78,10 +78,16 @@ def sub(self:Setup)->LM:
 @patch(as_prop=True)
 def emb(self:Setup):
     "The embedding model, if there is one; the same one each time it is asked for in a process"
+    e,search = self.embeddings,self.rlm.get('search')
+    if not isinstance(e, str):
+        if getattr(self, '_emb', None) is None or self._emb[0] is not e: self._emb = e,embedding_lm(e, search)
+        return self._emb[1]
     with _lms_lock:
-        key = 'embedding',repr(self.embeddings),self.rlm.get('search')
-        if key not in _lms: _lms[key] = embedding_lm(self.embeddings, self.rlm.get('search'))
-        return _lms[key]
+        if ('embedding',e) not in _lms or search is False: _lms['embedding',e] = embedding_lm(e, search)
+        return _lms['embedding',e]
+
+@patch
+def __getstate__(self:Setup): return {k:v for k,v in self.__dict__.items() if k!='_emb'}
 
 @patch
 def fits(self:Setup, lm:LM|None=None, start:bool=True)->int|None: # Tokens, or `None` if not known
@@ -114,10 +120,10 @@ class Talk:
     ):
         self.setup,self.question,self.lm,self.t0,self.lock = setup,check_question(question),setup.root,time.monotonic(),threading.RLock()
         self.ledger = Ledger(Budget(max_cost=setup.max_cost, max_time=setup.max_time))
-        self.events,self.futs,self.stopping,self.before,self.asked,self.cut = [],set(),False,0.,0,False
+        self.events,self.futs,self.stopping,self.before,self.asked,self.cut,self.ended = [],set(),False,0.,0,False,False
         self.fatal,self.on_live,self._retry = None,(lambda: None),None  # what `Vectors` looks for
-        self._check_prices()
-        self.log = Log(log, (self.lm.api_key,setup.sub.api_key)) if log else None
+        self._check_prices(arm)
+        self.log = Log(log, (self.lm.api_key,setup.sub.api_key,setup.emb and setup.emb.api_key)) if log else None
         old = read_log(log) if log else []
         self.past = [o for o in old if not isinstance(o,RunEnded)]
         if self.past: self._go_on()
@@ -128,16 +134,17 @@ class Talk:
 
 # %% ../nbs/13_benchmarks.ipynb #6bac79a8
 @patch
-def _check_prices(self:Talk):
+def _check_prices(self:Talk, arm):
     "Refuse a dollar limit that could not be kept"
-    for lm in (self.lm, self.setup.sub, *([self.setup.emb] if self.setup.emb else [])):
-        if self.setup.max_cost is not None and lm.per_token() is None: raise ValueError(f'max_cost={self.setup.max_cost} cannot be kept: the price of {lm.model} is not known. Give prices=(dollars per million tokens in, out), or leave max_cost out')
+    emb = self.setup.emb if arm=='retrieve' else None
+    for lm in (self.lm, self.setup.sub, *([emb] if emb else [])):
+        if self.setup.max_cost is not None and lm.per_token() is None: raise ValueError(f'max_cost={self.setup.max_cost} cannot be kept: the price of {lm.model} is not known. Give {"price=dollars per million tokens to an EmbeddingLM" if lm is emb else "prices=(dollars per million tokens in, out)"}, or leave max_cost out')
 
 @patch
 def _start(self:Talk, arm, context):
     "Say in the log what begins"
     su = self.setup
-    settings = dict(arm=arm, window=su.fits(start=False), max_cost=su.max_cost, max_time=su.max_time, root=lm_settings(self.lm), sub=lm_settings(su.sub), **(dict(embeddings=su.emb.model) if su.emb else {}))
+    settings = dict(arm=arm, window=su.fits(start=False), max_cost=su.max_cost, max_time=su.max_time, root=lm_settings(self.lm), sub=lm_settings(su.sub), **(dict(embeddings=dict(model=su.emb.model)) if su.emb else {}))
     source = source_of(context, context, keep=0)
     self.publish(RunStarted(id=uuid.uuid4().hex[:12], question=self.question, model=self.lm.model, sub_model=su.sub.model, context=f'{arm}: {len(as_prompt(context)):,} characters', settings=settings, source=source))
 
@@ -154,6 +161,8 @@ def publish(self:Talk, ev):
     "Log and keep an event"
     if getattr(ev, 'kind', '')=='progress': return ev  # for the eye only
     with self.lock:
+        if self.ended: return ev
+        self.ended = isinstance(ev, RunEnded)
         ev.t = self.seconds
         if self.log: self.log.write(ev)
         self.events.append(ev)
@@ -386,7 +395,7 @@ def truncate(setup:Setup, question:str, context, log=None)->Answer:
 # %% ../nbs/13_benchmarks.ipynb #bbae87c8
 @patch
 def near(self:Talk, index:Index, query:str, n:int)->list: # Numbers of the index's passages
-    "The `n` passages that are closest to a query in meaning; a failure of the embedding model is one of the arm"
+    "The `n` passages that are closest to a query in meaning; if the embedding model fails, the arm fails"
     from rlm.embeddings import Vectors
     with self.lock:
         if self.stopping: raise KeyboardInterrupt
@@ -395,6 +404,7 @@ def near(self:Talk, index:Index, query:str, n:int)->list: # Numbers of the index
     try: return fut.result()
     except CancelledError: raise KeyboardInterrupt from None
     finally:
+        fut.cancel()
         with self.lock: self.futs.discard(fut)
 
 # %% ../nbs/13_benchmarks.ipynb #16eadb99

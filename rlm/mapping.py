@@ -48,10 +48,14 @@ def choice_prompt(item:str, instruction:str, choices:list)->Apart:
 
 # %% ../nbs/08b_mapping.ipynb #ff781353
 def missing_choices(instruction:str, choices:list|None)->list:
-    "What a list in the instruction names besides the choices, if all of these are in it"
-    names = [o.strip(' *_`"\'') for o in re.findall(r'^[ \t]*(?:[-*•]|\d+[.)])[ \t]+([^:\n]{1,60}):[ \t]', instruction, re.M)]
+    "What a list in the instruction names besides the choices, if all of these are in it; of several lists the one that holds them"
     mine = {o.strip().lower() for o in choices or ()}
-    return [o for o in names if o.lower() not in mine] if mine and mine<={o.lower() for o in names} else []
+    for mark in (r'[-*•]', r'\d+[.)]'):
+        for part in re.finditer(rf'(?:^[ \t]*{mark}[ \t]+[^\n]*\n?)+', instruction, re.M):
+            names = [o.strip(' *_`"\'') for o in re.findall(rf'^[ \t]*{mark}[ \t]+([^:\n]{{1,60}}):[ \t]', part[0], re.M)]
+            rest = dict.fromkeys(o for o in names if o.lower() not in mine and not re.match(r'(note|important|example|hint|rule|attention)s?$', o, re.I))
+            if mine and mine<={o.lower() for o in names}: return list(rest)
+    return []
 
 # %% ../nbs/08b_mapping.ipynb #7ce5f81d
 def _form_prompt(items, instruction, form):

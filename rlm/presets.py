@@ -248,8 +248,8 @@ CUES = dict(
     pair=r'\bpairs of\b.*\blabels?\b',
     days=rf'(?s)^(?=.*\blabels?\b).*\b({_month}\W{{0,2}}\d|\d\W{{0,2}}({_month})|\d{{4}}-\d\d-\d\d)',
     label=r'\b(labels?|kinds|types|categor\w+|sentiments?|topics)\b|\b(kind|type|class)\b.*\b(most|least|more|fewer|often)\b',
-    graph=r'\b(edges?|graph|nodes?)\b',
-    count=r'\b(count|list (all|every))\b|\bhow (many|often)\b.*\b(lines|rows|entries|words|sentences|paragraphs|characters|times|occurs?|appears?)\b')
+    graph=r'\b(edges|graph|BFS|nodes?)\b.*\b(edges|graph|BFS|nodes?|parents?|directed)\b|\b(parents?|directed)\b.*\b(edges|graph|nodes?)\b',
+    count=r'\b(count|list (all|every))\b|\bhow (many|often)\b.*\b(lines|rows|entries|words|sentences|paragraphs|characters|occurs?|appears?)\b')
 
 _far = re.compile(r'\b(BFS|breadth|depth|exactly|shortest|steps?|hops?|distance|reach\w*)\b', re.I)
 _comparing,_only = re.compile(r'\b(more|less|fewer|greater)\b', re.I),re.compile(r'\b(only|these|those)\b', re.I)

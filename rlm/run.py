@@ -14,7 +14,7 @@ from pathlib import Path
 from fastcore.basics import patch,store_attr
 from .prompts import *
 from .prompts import Call
-from .presets import NOTHING,Preset,frame_output,get_preset,missed_hint,system_prompt
+from .presets import AGAIN,NOTHING,Preset,frame_output,get_preset,missed_hint,system_prompt
 from .signs import in_vain,is_answer,is_void,looks,replaces,stands_for,unquoted
 from .budget import Usage,Budget,Ledger,BudgetSpent
 from .schema import as_form
@@ -156,7 +156,7 @@ class Run:
         self.events,self.q,self.lock,self.ledger = [],queue.SimpleQueue(),threading.RLock(),Ledger(self.budget)
         self.step,self.bad,self.hints,self.cells,self.sent = 0,0,[],{},0
         self.refused,self.judged,self.raw,self.value,self.unfit = 0,(None,None),None,None,''
-        self.looked = self.found = self.told_unseen = self.told_hollow = self.stopping = self.ended = self.copies = False
+        self.ran = self.looked = self.found = self.told_unseen = self.told_hollow = self.stopping = self.ended = self.copies = False
         self.dense,self.quotes,self.hollow,self.known = 1.,None,'',()  # `known`: names of variables that hold what has been seen of the context
         self.live_since = None if self._resumes else time.monotonic()
 
@@ -315,12 +315,18 @@ def _reply_dict(r)->dict:
 class GaveUp(Exception): "The run cannot usefully go on, but the model can still be asked for its best answer"
 
 @patch
-def _say(self:Run, text:str):
+def _with(self:Run, content:str, text:str, lead:bool=True)->str:
+    "A message with more in it; what leads into the reply stays its end, or is taken off"
+    end = next((o for o in (self.preset.cue, f'\n\n{AGAIN}') if o and content.endswith(o)), '')
+    return f'{content.removesuffix(end)}\n\n{text}{end if lead else ""}'
+
+@patch
+def _say(self:Run, text:str, lead:bool=True):
     "Add to what the model reads next"
-    text = '\n\n'.join([text, *self.hints])
+    for o in self.hints: text = self._with(text, o)
     self.hints = []
     last = self.messages[-1]
-    if len(self.messages)>self.sent and last['role']=='user': self.messages[-1] = {**last, 'content':f"{last['content']}\n\n{text}"}
+    if len(self.messages)>self.sent and last['role']=='user': self.messages[-1] = {**last, 'content':self._with(last['content'], text, lead)}
     else: self.messages.append(dict(role='user', content=text))
 
 @patch
@@ -334,7 +340,7 @@ def _nudge(self:Run, text:str):
 def _useless(self:Run, why:str):
     "Tell the model about a reply that does nothing; a small one that has run nothing yet is asked anew, as it would go on as it began"
     self._nudge(nudge(why))
-    if self.preset.remind and not self.looked and not self.cells: self._anew(nudge('look'))
+    if self.preset.remind and not self.ran and why in ('prose','empty','unseen','cut'): self._anew(nudge('cut' if why=='cut' else 'look'))
 
 # %% ../nbs/09b_run.ipynb #cf684598
 @patch
@@ -370,6 +376,7 @@ def _cell_thread(self:Run, code:str, run=None):
 @patch
 def _run_cell(self:Run, code:str, id:str=''):
     "Run one cell; returns what the model is shown, or `None` if it ended the run"
+    self.ran = True
     self.publish(CodeStarted(code=code))
     yield from self._drain()
     res = yield from self._in_shell(code)
@@ -380,7 +387,7 @@ def _run_cell(self:Run, code:str, id:str=''):
     if made_up: self.sh.restore()
     self.looked = self.looked or (not made_up and looks(code, (*self.tools, *self.known)))
     missed = '' if res.error else self._missed(text)
-    self._weigh(text, bool(res.error), bool(missed))
+    self._weigh(text, bool(res.error), missed)
     if no:=self._refusal(res): hint = no
     elif not res.final: hint = nudge('replaced') if made_up and not res.error else self._hint(code, text, res, missed)
     shown = frame_output(text, self._asks, self.preset, hint)
@@ -402,16 +409,17 @@ def _as_dict(res)->dict:
     return {**{f.name:getattr(res,f.name) for f in fields(res)}, 'final':final}
 
 @patch
-def _weigh(self:Run, text, failed:bool, missed:bool):
+def _weigh(self:Run, text, failed:bool, missed:str):
     "Note for a small model whether an output is one that an answer can rest on"
-    nothing = missed or not text.strip()
-    self.found = self.found or not (failed or nothing or is_void(text))
-    self.hollow = (text.strip() or NOTHING) if self.preset.remind and not failed and (is_void(text) or (nothing and not self.found)) else ''
+    seen = '\n'.join(o for o in text.splitlines() if not o.startswith('0 matches for '))
+    nothing = not seen.strip() or (bool(missed) and seen.strip()==text.strip())  # what a sub-model made of no passages
+    self.found = self.found or not (failed or nothing or is_void(seen))
+    self.hollow = (text.strip() or NOTHING) if self.preset.remind and not failed and (is_void(seen) or (nothing and not self.found)) else ''
 
 @patch
 def _stuck(self:Run, code, text, failed)->str:
     "What to say of code that has been run before with the same output; '' if it is new"
-    key = (' '.join(code.split()), re.sub(r'<cell \d+>', '', text))
+    key,self.copies = (' '.join(code.split()), re.sub(r'<cell \d+>', '', text)),False
     if key in self.cells:
         self.bad += 1
         self.copies = self.preset.remind and (failed or bool(self.hollow))
@@ -512,7 +520,8 @@ def _valid_calls(calls:list)->list:
 def _anew(self:Run, text:str):
     "Begin the conversation anew, with a word on what went wrong"
     first,self.copies = self.first,False
-    self.messages = [*first[:-1], {**first[-1], 'content':f"{first[-1]['content'].removesuffix(self.preset.cue)}\n\n{text}{self.preset.cue}"}]
+    if self.bad>1: text += f' This is attempt {self.bad+1}.'  # so that it is another request, which a cache does not answer
+    self.messages = [*first[:-1], {**first[-1], 'content':self._with(first[-1]['content'], text)}]
     self.sent = len(self.messages)-1
 
 @patch
@@ -668,7 +677,7 @@ def _warn(self:Run, text):
     "Tell the model about its budget"
     self.publish(Noted(kind='budget', text=text))
     last = self.messages[-1]
-    if len(self.messages)>self.sent: self.messages[-1] = {**last, 'content': f"{last['content']}\n\n{text}"}
+    if len(self.messages)>self.sent: self.messages[-1] = {**last, 'content':self._with(last['content'], text)}
     else: self._say(text)
 
 # %% ../nbs/09b_run.ipynb #1f237220
@@ -702,7 +711,7 @@ def _make_room(self:Run,
         names = {k:' '.join(v.split()) for k,v in self.sh._describe().items() if k.isidentifier() and k not in RESERVED|{'earlier_steps'}}
     except RuntimeError: names = {}  # the shell was lost, and with it all of them
     n,q = len(self.messages)-len(got),self.first[-1]
-    self.messages = [*got[:len(self.first)-1], {**q, 'content':f"{q['content'].removesuffix(self.preset.cue)}\n\n{left_out(self.step-left-1, names)}{self.preset.cue}"}, *got[len(self.first):]]
+    self.messages = [*got[:len(self.first)-1], {**q, 'content':self._with(q['content'], left_out(self.step-left-1, names))}, *got[len(self.first):]]
     self.sent = len(self.messages)-1
     self.publish(Noted(kind='window', text=f'{n} messages were taken out of the conversation, to fit into the window of {self.root.model}'))
     return True
@@ -723,7 +732,7 @@ def _ask_in_window(self:Run):
 @patch
 def _last_word(self:Run):
     "Ask for the best answer without code; the answer, or `None`"
-    self._say(self.final_prompt+(f'\n\nQuestion: {self._asks}' if self.preset.remind else self._asks.removeprefix(self.question)))
+    self._say(self.final_prompt+(f'\n\nQuestion: {self._asks}' if self.preset.remind else self._asks.removeprefix(self.question)), lead=False)
     try: r = yield from self._ask(last=True, **(dict(tool_choice='none') if self.mode=='tools' else {}))
     except (BudgetSpent,LMError) as e: self.publish(Noted(kind='nudge', text=f'no last answer: {e}')); return None
     text = strip_thinking(r.content)[0]
@@ -766,7 +775,7 @@ def _start(self:Run)->RunStarted:
         for k,f in self.tools.items():
             if f is not self.repl: self.sh.bind(k, self._code_tool(k, f)); extras[f'{k}(...)'] = (f.__doc__ or '').strip()
     new = [dict(role='system', content=self.sp), *self.examples] if self.before is None else []
-    new.append(dict(role='user', content=self._first_words(about, extras)+self._wanted+self.preset.cue))
+    new.append(dict(role='user', content=self._first_words(about, extras)+self._wanted+(self.preset.cue if self.before is None else '')))
     if self._resumes: new = list(self.tape.start.messages)
     self.messages = [*(self.before or ()), *new]
     self.first = list(self.messages)

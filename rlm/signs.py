@@ -41,8 +41,9 @@ def in_vain(texts)->bool:
 # %% ../nbs/00c_signs.ipynb #84fb1ee3
 def unquoted(error:str)->str:
     "The id that stands in code without its quotes, by the error that Python makes of it; '' for none"
-    if not re.search('invalid (decimal|digit|hexadecimal)|leading zeros', error): return ''
-    return next((o for o in re.findall(r'(?<![\w"\'.])\d\w*', error.partition('\n')[2]) if not o.isdigit() or (o[0]=='0' and len(o)>1)), '')
+    if 'invalid decimal literal' not in error: return ''
+    line = re.sub(r'"[^"\n]*"|\'[^\'\n]*\'', '', error.partition('\n')[2])
+    return next((o for o in re.findall(r'(?<![\w.])\d\w*', line) if not re.fullmatch(r'[\d_]+([eE]\d+)?|0[xob]\w+', o)), '')
 
 # %% ../nbs/00c_signs.ipynb #0d981e47
 def _words(text:str)->str: return ' '.join(re.findall(r'\w+', text.lower()))
@@ -52,8 +53,9 @@ _sentences = tuple(w for o in re.split(r'[.:{}]', ' '.join(NUDGES.values())) if 
 
 def echoes(value:str)->bool:
     "Whether a value is a sentence or more of what the run says to the model"
+    if len(value)>2*len(_ours): return False
     w = _words(value)
-    return w==_words(NOTHING) or (w in _ours and w.startswith(_sentences))
+    return w==_words(NOTHING) or (f' {w} ' in f' {_ours} ' and w.startswith(_sentences))
 
 # %% ../nbs/00c_signs.ipynb #cad47235
 _blanks = {'','answer','the answer','your answer','...','value','answer here','your final answer','final answer'}

@@ -256,7 +256,7 @@ def calls_of(arm:str, t:Task, length:int, setup:Setup)->list: # Of (role, calls,
     return [('sub', n, length//n+more, 500), ('root', 1, min(n*500, room)+more, said)]
 
 def _embedding_calls(setup, length, step): # `step`: characters from one passage to the next
-    "The requests for the vectors of a context, as long as none are kept"
+    "The requests for the vectors of a context, at most: those that are kept, and contexts that fit as a whole, take none"
     if not setup.emb: return []
     n = -(-length*4//step//setup.emb.batch)
     return [('embedding', n, length*6//(5*n), 0)]
@@ -633,8 +633,9 @@ def _check_money(setup, jobs, cap):
     "Refuse a cap that could not be kept"
     def each(lm): return [lm, *(o for f in lm.fallbacks for o in each(f))]
     if cap is None and setup.max_cost is None or all(o.arm.startswith('trivial:') for o in jobs): return
-    for lm in (*each(setup.root), *each(setup.sub), *([setup.emb] if setup.emb else [])):
-        if lm.per_token() is None: raise ValueError(f'max_cost={cap or setup.max_cost} cannot be kept: the price of {lm.model} is not known. Give prices=(dollars per million tokens in, out), or leave max_cost out')
+    emb = setup.emb if any(o.arm=='retrieve' or o.arm.startswith('rlm') for o in jobs) else None
+    for lm in (*each(setup.root), *each(setup.sub), *([emb] if emb else [])):
+        if lm.per_token() is None: raise ValueError(f'max_cost={cap or setup.max_cost} cannot be kept: the price of {lm.model} is not known. Give {"price=dollars per million tokens to an EmbeddingLM" if lm is emb else "prices=(dollars per million tokens in, out)"}, or leave max_cost out')
 
 # %% ../nbs/13c_suite.ipynb #2a8b64d5
 def forecast(
@@ -701,7 +702,7 @@ def _check_sent(setup, executor, jobs):
     "Refuse a model that cannot go to another process, and an arm that lacks its package"
     if any(o.arm=='retrieve' for o in jobs) and not has_search(): raise ImportError('the arm retrieve needs bm25s: pip install "rlm[bench]", or leave the arm out')
     here = executor in (None,'threads') or isinstance(executor, ThreadPoolExecutor)
-    if not here and any(isinstance(o,LM) or callable(o) for o in (setup.model,setup.sub_model,setup.embeddings)): raise ValueError('a model goes to another process by its name: give model="provider/name" and its settings, such as base_url=, not an LM or a function')
+    if not here and any(isinstance(o,LM) or callable(o) for o in (setup.model,setup.sub_model,setup.embeddings)): raise ValueError('a model goes to another process by its name: give model="provider/name" and its settings, such as base_url=, not an LM or a function; so does an embedding model, embeddings="provider/name"')
 
 def _work(r:Runner, executor, workers):
     "Run with an executor, and close it if it was opened here"

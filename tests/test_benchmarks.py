@@ -245,3 +245,37 @@ def test_recursive_runs_search_by_meaning():
     a = ARMS['rlm0'](Setup(lm, embeddings=toy, rlm=dict(isolation='none')), Q, sea)
     assert a.ok and 'Agnes' in next(o for o in a.trajectory if isinstance(o,CodeRan)).text and a.usage.by['embedding'].calls
     with pytest.raises(ValueError, match='leave out search=False'): Setup(lm, embeddings=toy, rlm=dict(search=False)).emb
+
+def test_each_setup_has_its_own_embedding_model():
+    from rlm.embeddings import EmbeddingLM
+    one,two = EmbeddingLM(toy, price=1.),EmbeddingLM(toy, price=2.)
+    assert Setup(ScriptedLM([]), embeddings=one).emb is one and Setup(ScriptedLM([]), embeddings=two).emb is two
+    class M:
+        def __repr__(self): return 'model'
+        def encode(self, texts): return [[1.] for _ in texts]
+    a,b = M(),M()
+    su = Setup(ScriptedLM([]), embeddings=a.encode)
+    assert su.emb is su.emb and su.emb.f.__self__ is a and Setup(ScriptedLM([]), embeddings=b.encode).emb.f.__self__ is b
+    named = Setup('openai/gpt-5-mini', api_key='k', embeddings='openai/text-embedding-3-small')
+    assert named.emb is pickle.loads(pickle.dumps(named)).emb
+
+def test_only_arms_that_search_need_the_price_of_vectors():
+    lm = ScriptedLM(notes, prices=(1,1))
+    from rlm.embeddings import EmbeddingLM
+    emb = EmbeddingLM('openai/unknown-emb', api_key='k', cache=False)
+    assert vanilla(Setup(lm, embeddings=emb, max_cost=1), Q, story).ok
+    with pytest.raises(ValueError, match='price=dollars per million tokens to an EmbeddingLM'): retrieve(Setup(lm, embeddings=emb, max_cost=1), Q, story)
+
+def test_nothing_more_is_asked_for_after_an_interrupt():
+    "Requests for vectors that are still to come are not made once the arm has ended"
+    from rlm.embeddings import EmbeddingLM
+    n = []
+    def slow(texts): n.append(1); time.sleep(.2); return toy(texts)
+    su,res = Setup(ScriptedLM(notes), passages=400, embeddings=EmbeddingLM(slow, batch=2, max_concurrency=1)),[]
+    lines = '\n'.join(f'Day {i}: fog.' for i in range(3000))
+    t = threading.Thread(target=lambda: res.append(retrieve(su, Q, lines)))
+    t.start()
+    while len(n)<3: time.sleep(.01)
+    stop_all(); t.join(10)
+    k = len(n); time.sleep(.8)
+    assert res[0].status=='interrupted' and len(n)<=k+1 and isinstance(res[0].trajectory[-1], RunEnded)

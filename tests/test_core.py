@@ -706,7 +706,7 @@ def test_small_model_that_replies_before_it_looks_is_asked_anew(first):
     assert seen[0][-1]['content'].endswith('that finds the passages:') and seen[1][-1]['content']==seen[0][-1]['content'].replace('\n\nNow the', '\n\nNothing of `context` has been seen yet.\n\nNow the')
     assert any(isinstance(o,Noted) and o.kind=='nudge' for o in a.trajectory)
 
-@pytest.mark.parametrize('copy', ['FINAL(There was no code and no FINAL in your reply.)', 'FINAL(nothing was printed)', 'FINAL("The result was empty, so nothing of the text stands behind that answer.")'])
+@pytest.mark.parametrize('copy', ['FINAL(There was no code and no FINAL in your reply.)', 'FINAL(nothing was printed)', 'FINAL("Nothing was found or printed, so nothing of the text stands behind that answer.")'])
 def test_what_the_run_has_said_is_no_answer(copy):
     for preset in ('small','strong'):
         a = RLM(ScriptedLM([LOOKS, copy, 'FINAL(7)']), preset=preset)('Which number?', 'the number is 7')
@@ -813,6 +813,39 @@ def test_a_table_has_examples_of_its_own():
     asked = root.asked[0]
     assert a.answer=='Elbe' and 'a long table' in asked[0]['content'] and 'with pandas' in asked[0]['content'] and 'groupby("lighthouse")' in asked[-4]['content'] and 'search("' not in str(asked)
 
+def test_a_reply_that_was_cut_off_is_told_so():
+    "Asked anew without that word, the model would write the same block again"
+    seen = []
+    cut = as_response('```python\nfor i in range(10):\n    print(', finish_reason='length')
+    a = recorded([cut, LOOKS, 'FINAL(7)'], seen)('Which number?', 'the number is 7')
+    assert a.answer==7 and 'Write a shorter block' in seen[1][-1]['content'] and len(seen[1])==len(seen[0])
+
+def test_asked_anew_is_another_request_each_time(tmp_path):
+    "A cache would answer the same one with the same reply"
+    seen = []
+    lm = ScriptedLM(lambda m: seen.append(m) or '10', model='tiny-1b', cache=tmp_path/'c.sqlite')
+    a = RLM(lm)('Which number?', 'the number is 7')
+    assert a.status!='answer' and not any(o.cached for o in a.trajectory if isinstance(o,RootReplied)) and len({str(m) for m in seen})==len(seen)
+
+def test_what_leads_into_code_is_not_before_a_request_for_none():
+    seen = []
+    recorded(['x','x','x','x','seven'], seen)('Which number?', 'the number is 7')
+    assert '```python' not in seen[-1][-1]['content'] and 'No more code can be run' in seen[-1][-1]['content']
+    seen = []
+    recorded(['```python\nx=1\n```','seven'], seen, max_steps=1)('Which number?', 'the number is 7')
+    assert 'Now another' not in seen[-1][-1]['content'] and 'No more code can be run' in seen[-1][-1]['content']
+
+def test_an_output_beside_a_vain_search_counts():
+    both = '```python\nprint(search("astronaut"))\nprint(context[:300])\n```'
+    a = RLM(ScriptedLM([both, 'FINAL(Mabel)'], model='tiny-1b'))('Who is an astronaut?', 'Mabel docked at the space station.')
+    assert (a.answer, a.steps)==('Mabel', 2)
+
+def test_a_good_output_after_copies_stays():
+    call = '<tool_call>{"name":"run_repl","arguments":{"code":"print([])"}}</tool_call>'
+    seen = []
+    recorded([call, call, '```python\nprint(context)\n```', 'FINAL(7)'], seen)('Which number?', 'the number is 7')
+    assert 'An earlier attempt' not in str(seen[-1]) and 'the number is 7' in seen[-1][-1]['content']
+
 def test_an_id_without_quotes_is_named():
     "As the local model wrote it eight times, told only that the syntax is invalid"
     seen = []
@@ -824,7 +857,7 @@ def test_an_answer_that_rests_on_an_empty_result_is_questioned_once():
     "As the local model counted labels: it split the lines at what is not in them, and answered from 0 and 0"
     wrong,right = 'rows = [o for o in context.splitlines() if " : " in o]\nprint(len(rows), 0)','print(context.count("x"))'
     a = RLM(ScriptedLM([f'```python\n{wrong}\n```', 'FINAL(N)', f'```python\n{right}\n```', 'FINAL(3)']), preset='small')('How many?', 'x x x')
-    assert a.answer==3 and [o.text[:20] for o in a.trajectory if isinstance(o,Noted)]==['The result was empty']
+    assert a.answer==3 and [o.text[:20] for o in a.trajectory if isinstance(o,Noted)]==['Nothing was found or']
     b = RLM(ScriptedLM([f'```python\n{wrong}\n```', 'FINAL(0)', 'FINAL(0)']), preset='small')('How many?', 'x x x')
     assert b.answer==0 and b.steps==3
     assert RLM(ScriptedLM([f'```python\n{wrong}\n```', 'FINAL(0)']), preset='strong')('How many?', 'x x x').steps==2

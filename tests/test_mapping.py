@@ -41,6 +41,8 @@ def test_choices_that_leave_out_what_the_instruction_names_ask_nobody():
     assert 'names thanks, too' in a.answer and 'sub' not in a.usage.by
     for ch in (["complaint","request","thanks"], ["complaint","other"], ["a letter","no letter"]):
         assert RLM(mapper(f'r = llm_map(context, {KINDS!r}, {ch!r})'))('Which?', ['a','b']).usage.by['sub'].calls
+    assert missing_choices('Which label?\n- spam: unwanted\n- ham: wanted\n\nRules:\n- Important: answer with one word\n', ['spam','ham'])==[]
+    assert missing_choices('Steps:\n1. Read the row: all of it\n2. Tell\n- yes: it is\n- no: it is not\n- Note: when unsure, no\n', ['yes','no'])==[]
     assert missing_choices(KINDS.replace('- ', '1. '), ['Request','THANKS'])==['complaint'] and missing_choices('Is it spam?\n- note: be quick', ['yes','no'])==[]
 
 def test_order_duplicates_and_empty_items():

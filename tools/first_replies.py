@@ -13,16 +13,17 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 from rlm.context import describe
 from rlm.lm import get_lm
-from rlm.presets import example_messages,examples_for,small_preset
+from rlm.presets import example_messages,examples_for,kind_of,small_preset
 from rlm.prompts import SEARCH_DOC,first_message,parse_reply
 from rlm.tasks import get_task
 
 def messages(question:str, context:str, search:bool, sub_calls:bool, cue:bool)->list:
     "What the model is asked"
     p = small_preset(search, sub_calls, question, len(context))
+    kind = kind_of(question)
     if not cue:
         p = replace(p, cue='')
-        p.examples = [m for e in examples_for('fact', search, sub_calls, len(context), question) for m in example_messages(e, p, search)]
+        p.examples = [m for e in examples_for(kind, search, sub_calls, len(context), question) for m in example_messages(e, p, search)]
     asked = first_message(question, describe(context, p.sample), SEARCH_DOC if search else None)+p.cue
     return [dict(role='system', content=p.sp), *p.examples, dict(role='user', content=asked)]
 
