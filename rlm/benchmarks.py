@@ -19,7 +19,7 @@ from .prompts import strip_thinking
 from .budget import Budget,BudgetSpent,Ledger,Usage,as_usage
 from .events import Embedded,Log,RootAsked,RootReplied,RunEnded,RunStarted,SubReplied,SubStarted,read_log
 from .local import local_window
-from .lm import FATAL,LM,LMError,est_tokens,get_lm,submit
+from .lm import FATAL,LM,LMError,check_prices,est_tokens,get_lm,submit
 from .dataframes import has_table,is_table,table_text
 from .context import load_context,source_of
 from .shell import cut_middle
@@ -74,14 +74,14 @@ def sub(self:Setup)->LM:
     "The model of sub-calls"
     return self.root if self.sub_model is None else _get_lm(self.sub_model, {} if isinstance(self.sub_model,LM) else self.kw)
 
-# %% ../nbs/13_benchmarks.ipynb #538bf911
+# %% ../nbs/13_benchmarks.ipynb #578b2ec3
 @patch(as_prop=True)
 def emb(self:Setup):
-    "The embedding model, if there is one; the same one each time it is asked for in a process"
+    "The embedding model, if there is one"
     e,search = self.embeddings,self.rlm.get('search')
     if not isinstance(e, str):
-        if getattr(self, '_emb', None) is None or self._emb[0] is not e: self._emb = e,embedding_lm(e, search)
-        return self._emb[1]
+        if '_emb' not in self.__dict__: self._emb = embedding_lm(e, search)
+        return self._emb
     with _lms_lock:
         if ('embedding',e) not in _lms or search is False: _lms['embedding',e] = embedding_lm(e, search)
         return _lms['embedding',e]
@@ -89,6 +89,7 @@ def emb(self:Setup):
 @patch
 def __getstate__(self:Setup): return {k:v for k,v in self.__dict__.items() if k!='_emb'}
 
+# %% ../nbs/13_benchmarks.ipynb #538bf911
 @patch
 def fits(self:Setup, lm:LM|None=None, start:bool=True)->int|None: # Tokens, or `None` if not known
     "The window of a model"
@@ -136,9 +137,7 @@ class Talk:
 @patch
 def _check_prices(self:Talk, arm):
     "Refuse a dollar limit that could not be kept"
-    emb = self.setup.emb if arm=='retrieve' else None
-    for lm in (self.lm, self.setup.sub, *([emb] if emb else [])):
-        if self.setup.max_cost is not None and lm.per_token() is None: raise ValueError(f'max_cost={self.setup.max_cost} cannot be kept: the price of {lm.model} is not known. Give {"price=dollars per million tokens to an EmbeddingLM" if lm is emb else "prices=(dollars per million tokens in, out)"}, or leave max_cost out')
+    if self.setup.max_cost is not None: check_prices(self.setup.max_cost, [self.lm, self.setup.sub, self.setup.emb if arm=='retrieve' else None])
 
 @patch
 def _start(self:Talk, arm, context):

@@ -223,8 +223,7 @@ def _prepare(self:Chat, question, form, **kw)->Run:
     before,told,names = self._opening()
     self._remember()
     run = self.rlm._run_in(self.sh, question, form, self._budget(), before=before, opening=told, chat=dict(id=self.id, question=len(self.answers)+1, goes_on=before is not None), **kw)
-    run.known,run.looked = names,before is not None
-    run.found = run.looked
+    run.known,run.looked,run.found = names,before is not None,before is not None
     return run
 
 @patch
@@ -379,8 +378,7 @@ def _recorded(self:Chat, tape:Tape, form, limits, log=None)->Run:
     self._remember()
     chat,names = tape.start.settings['chat'],tuple(self._vars()) if self.answers else ()
     run = self.rlm._run_in(self.sh, tape.start.question, form, limits, log=log, tape=tape, before=self.messages if chat['goes_on'] else None, chat=chat)
-    run.known,run.looked = names,chat['goes_on']
-    run.found = run.looked
+    run.known,run.looked,run.found = names,chat['goes_on'],chat['goes_on']
     return run
 
 def _said_of(tape:Tape, form):

@@ -17,6 +17,7 @@ from .search import Hits,_query
 # %% ../nbs/07c_embeddings.ipynb #71cdb3a9
 class EmbeddingLM(LM):
     "A model that turns texts into vectors"
+    price_hint = 'price=dollars per million tokens to an EmbeddingLM'
     def __init__(self,
         model, # litellm's name for it, such as `openai/text-embedding-3-small`, or a function from a list of texts to a list of vectors
         base_url:str|None=None, # A server that speaks OpenAI's protocol

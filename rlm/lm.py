@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['RETRIED', 'FATAL', 'DEFAULTS', 'background_loop', 'submit', 'wait', 'get_litellm', 'sendable', 'Reply', 'est_tokens',
            'Response', 'to_reply', 'as_response', 'LMError', 'to_error', 'offline', 'is_offline', 'is_loopback', 'LM',
-           'default_model', 'get_lm', 'ScriptedLM', 'recorded_response', 'ReplayLM']
+           'with_fallbacks', 'check_prices', 'default_model', 'get_lm', 'ScriptedLM', 'recorded_response', 'ReplayLM']
 
 # %% ../nbs/03_lm.ipynb #1b32d389
 import asyncio,atexit,concurrent.futures,difflib,importlib,inspect,ipaddress,itertools,json,math,os,random,re,sys,threading,time,warnings
@@ -728,6 +728,21 @@ def _model_info(model)->dict:
     entry = get_litellm().model_cost.get(res.get('key')) or {}
     costs = {k:entry.get(k) for k in ('input_cost_per_token','output_cost_per_token')}  # litellm gives 0 where its list has nothing
     return {**res, **costs, 'supports_vision': res.get('supports_vision') or (False if entry else None)}
+
+# %% ../nbs/03_lm.ipynb #2e0b3a5e
+LM.price_hint = 'prices=(dollars per million tokens in, out)'
+
+def with_fallbacks(lm:LM)->list:
+    "A model, and those that are asked in its place"
+    return [lm, *(o for f in lm.fallbacks for o in with_fallbacks(f))]
+
+def check_prices(
+    max_cost:float, # The limit, in dollars
+    lms:list # The models that are paid within it; `None` for one that there is not
+):
+    "Refuse a limit of dollars that could not be kept"
+    for lm in filter(None, lms):
+        if lm.per_token() is None: raise ValueError(f'max_cost={max_cost} cannot be kept: the price of {lm.model} is not known. Give {lm.price_hint}, or leave max_cost out')
 
 # %% ../nbs/03_lm.ipynb #c47cc9e6
 @patch

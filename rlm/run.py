@@ -15,11 +15,11 @@ from fastcore.basics import patch,store_attr
 from .prompts import *
 from .prompts import Call
 from .presets import AGAIN,NOTHING,Preset,frame_output,get_preset,missed_hint,system_prompt
-from .signs import in_vain,is_answer,is_void,looks,replaces,stands_for,unquoted
+from .signs import in_vain,is_answer,is_void,looks,replaces,unquoted
 from .budget import Usage,Budget,Ledger,BudgetSpent
 from .schema import as_form
 from .events import *
-from .lm import LM,LMError,submit,wait,est_tokens
+from .lm import LM,LMError,check_prices,submit,wait,est_tokens,with_fallbacks
 from .tape import Tape,as_reply
 from .tools import RESERVED,make_run_repl,tool_schema,tool_name,ToolError,call_tool,as_text,show_result
 from .context import ContextError,load_source
@@ -177,10 +177,7 @@ def _set_tools(self:Run, tools):
 def _check_prices(self:Run):
     "Refuse a dollar limit that could not be kept"
     if self.budget.max_cost is None: return
-    def each(lm): return [lm, *(o for f in lm.fallbacks for o in each(f))]
-    emb = getattr(self.sh, 'embeddings', None)
-    for lm in {id(o):o for o in (*each(self.root), *each(self.sh.sub.lm), *([emb] if emb else []))}.values():
-        if lm.per_token() is None: raise ValueError(f'max_cost={self.budget.max_cost} cannot be kept: the price of {lm.model} is not known. Give {"price=dollars per million tokens to an EmbeddingLM" if lm is emb else "prices=(dollars per million tokens in, out)"}, or leave max_cost out')
+    check_prices(self.budget.max_cost, with_fallbacks(self.root)+with_fallbacks(self.sh.sub.lm)+[getattr(self.sh, 'embeddings', None)])
 
 # %% ../nbs/09b_run.ipynb #82bd8633
 @patch
@@ -440,7 +437,7 @@ def _failed(self:Run, res)->str:
     return nudge('unquoted', text=bare) if (bare:=unquoted(res.error)) else nudge('failed')
 
 @patch
-def _hint(self:Run, code, text, res, missed='')->str:
+def _hint(self:Run, code, text, res, missed)->str:
     "What to say beside an output; '' for nothing"
     said = self._stuck(code, text, bool(res.error))
     if res.error: return said or self._failed(res)
@@ -568,7 +565,7 @@ def _as_code(self:Run, f:FinalText)->str:
 def _final(self:Run, f:FinalText):
     "Act on a `FINAL` in the text of a reply"
     over,value = self._over_vars(f),final_value(f.text)
-    if not (over or self.form or (is_answer(value) and not stands_for(value, self.question))): self._nudge(nudge('placeholder'))
+    if not (over or self.form or is_answer(value, self.question)): self._nudge(nudge('placeholder'))
     elif not self.looked and not self.told_unseen:
         self.told_unseen = True
         self._useless('unseen')
@@ -623,7 +620,7 @@ def _verdict(self:Run, value):
 @patch
 def _refusal(self:Run, res)->str:
     "What to say of an answer that a cell gave and that does not count, which is then taken back; '' if it counts, or there is none"
-    if not self.form: return self._no_answer() if self.sh.final and (not is_answer(self.sh.final.value) or stands_for(self.sh.final.value, self.question)) else ''
+    if not self.form: return self._no_answer() if self.sh.final and not is_answer(self.sh.final.value, self.question) else ''
     if not self.sh.final: self.refused += res.error_type=='AnswerRefused'; return ''
     value,why = self._judge(self.sh.final.value)
     if why: self.sh.reset_final(); self.refused += 1; return f'The answer is not taken: {why}'

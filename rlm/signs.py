@@ -60,8 +60,9 @@ def echoes(value:str)->bool:
 # %% ../nbs/00c_signs.ipynb #cad47235
 _blanks = {'','answer','the answer','your answer','...','value','answer here','your final answer','final answer'}
 
-def is_answer(value)->bool:
-    "Whether a value is more than a blank to be filled in, or than our own words"
+def is_answer(value, question:str='')->bool:
+    "Whether a value is more than a blank to be filled in, than our own words, or than the letter that a question has in place of its answer"
+    if stands_for(value, question): return False
     if isinstance(value, str): return value.strip().lower() not in _blanks and not echoes(value)
     return value is not None and value is not ... and getattr(value,'type_name','')!='ellipsis'
 

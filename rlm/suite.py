@@ -20,7 +20,7 @@ from fastcore.basics import patch,store_attr
 import rlm
 from .budget import Usage,as_usage,money
 from .events import CodeRan,Event,LogError,Noted,is_paid,read_log,role_of,to_json
-from .lm import FATAL,LM,is_loopback
+from .lm import FATAL,LM,check_prices,is_loopback,with_fallbacks
 from .context import n_chars
 from .tools import has_search
 from .run import Answer,lm_settings
@@ -631,11 +631,9 @@ def make_setup(model=None, sub_model=None, run_cost:float|None=None, **kw)->Setu
 
 def _check_money(setup, jobs, cap):
     "Refuse a cap that could not be kept"
-    def each(lm): return [lm, *(o for f in lm.fallbacks for o in each(f))]
     if cap is None and setup.max_cost is None or all(o.arm.startswith('trivial:') for o in jobs): return
     emb = setup.emb if any(o.arm=='retrieve' or o.arm.startswith('rlm') for o in jobs) else None
-    for lm in (*each(setup.root), *each(setup.sub), *([emb] if emb else [])):
-        if lm.per_token() is None: raise ValueError(f'max_cost={cap or setup.max_cost} cannot be kept: the price of {lm.model} is not known. Give {"price=dollars per million tokens to an EmbeddingLM" if lm is emb else "prices=(dollars per million tokens in, out)"}, or leave max_cost out')
+    check_prices(cap or setup.max_cost, with_fallbacks(setup.root)+with_fallbacks(setup.sub)+[emb])
 
 # %% ../nbs/13c_suite.ipynb #2a8b64d5
 def forecast(
