@@ -223,7 +223,10 @@ def _estimates(self:SubCalls, prompts)->list:
 def _form(self:SubCalls, schema)->Form|None:
     "What the code wants for a reply"
     if schema is None: return None
-    form = _form_of(json.dumps(schema)) if isinstance(schema, (dict,list,str)) and _is_json(schema) else Form(schema, trusted=False)
+    try: form = _form_of(json.dumps(schema)) if isinstance(schema, (dict,list,str)) and _is_json(schema) else Form(schema, trusted=False)
+    except ValueError:
+        if not _is_prose(schema): raise
+        raise ValueError(f'schema is to be the form of the reply, not a second prompt: {brief(schema, 100)!r}. Put the question and the piece of context into one prompt, as in llm_query(f"{{question}}\\n\\n{{piece}}"); to choose from a list, llm_query(prompt, ["a", "b"])') from None
     self.lm.takes_schema()  # litellm's list may have to be imported, for which the background loop must not wait
     return form
 
@@ -233,6 +236,8 @@ def _form_of(schema)->Form: return Form(json.loads(schema), trusted=False)  # th
 def _is_json(o):
     try: return json.loads(json.dumps(o))==o
     except (TypeError,ValueError,RecursionError): return False
+
+def _is_prose(o)->bool: return isinstance(o, str) and (len(o)>200 or o.rstrip().endswith(('?','.')) or re.search(r'(\w+\s+){3}\w', o) is not None)
 
 def _with_form(prompt, form): return and_text(prompt, f'\n\n{form.for_sub()}'.rstrip()) if form and prompt else prompt
 
