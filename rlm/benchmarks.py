@@ -23,7 +23,8 @@ from .lm import FATAL,LM,LMError,check_prices,est_tokens,get_lm,submit
 from .dataframes import has_table,is_table,table_text
 from .context import load_context,source_of
 from .shell import cut_middle
-from .run import Answer,check_question,lm_settings
+from .answer import Answer
+from .run import check_question,lm_settings
 from .search import Index,spans
 from .tools import embedding_lm
 from .core import RLM,answer_of,to_resume

@@ -21,7 +21,8 @@ from .lm import LM,est_tokens
 from .tape import Tape
 from .context import describe,fingerprint,load_context,load_source,place,source_of,walk
 from .tools import _holds_all,_watch,add_search,as_text
-from .run import Answer,Run,check_question
+from .answer import Answer
+from .run import Run,check_question
 from .core import RLM,_console,_limits,_awaited,_played,_recorded_form,_remake,answer_of
 
 # %% ../nbs/10b_chat.ipynb #b51a206b
@@ -223,7 +224,7 @@ def _prepare(self:Chat, question, form, **kw)->Run:
     before,told,names = self._opening()
     self._remember()
     run = self.rlm._run_in(self.sh, question, form, self._budget(), before=before, opening=told, chat=dict(id=self.id, question=len(self.answers)+1, goes_on=before is not None), **kw)
-    run.known,run.looked,run.found = names,before is not None,before is not None
+    run.watch.goes_on(names, before is not None)
     return run
 
 @patch
@@ -378,7 +379,7 @@ def _recorded(self:Chat, tape:Tape, form, limits, log=None)->Run:
     self._remember()
     chat,names = tape.start.settings['chat'],tuple(self._vars()) if self.answers else ()
     run = self.rlm._run_in(self.sh, tape.start.question, form, limits, log=log, tape=tape, before=self.messages if chat['goes_on'] else None, chat=chat)
-    run.known,run.looked,run.found = names,chat['goes_on'],chat['goes_on']
+    run.watch.goes_on(names, chat['goes_on'])
     return run
 
 def _said_of(tape:Tape, form):

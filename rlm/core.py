@@ -19,7 +19,8 @@ from .lm import LM,get_lm
 from .tape import Tape
 from .context import load_source
 from .tools import embedding_lm,has_search,prep_shell
-from .run import Answer,Run,check_question
+from .answer import Answer
+from .run import Run,check_question
 from .children import add_children
 
 # %% ../nbs/10_core.ipynb #ea96ec1b

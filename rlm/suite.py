@@ -23,7 +23,8 @@ from .events import CodeRan,Event,LogError,Noted,is_paid,read_log,role_of,to_jso
 from .lm import FATAL,LM,check_prices,is_loopback,with_fallbacks
 from .context import n_chars
 from .tools import has_search
-from .run import Answer,lm_settings
+from .answer import Answer
+from .run import lm_settings
 from .tasks import TASKS,Sample,Task,add_task,get_task
 from .benchmarks import ARMS,Setup,check_arm,error_kind,stop_all,trivial
 from .report import Results,read_results

@@ -14,7 +14,7 @@ from .presets import AGAIN,NOTHING,frame_output,small_preset
 from .budget import Usage,as_usage,money
 from .events import ChildEvent,CodeRan,CodeStarted,Embedded,Noted,from_dict,is_paid,RootReplied,SubReplied,SubStarted,ToolRan
 from .provenance import percent,coverage_svg,named
-from .run import Answer
+from .answer import Answer
 
 # %% ../nbs/11_view.ipynb #b5877654
 _unseen = re.compile('[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e0fff]')

@@ -7,7 +7,7 @@ from rlm.benchmarks import Setup,Talk,_begun
 from rlm.budget import Usage
 from rlm.events import CodeRan,RootReplied,RunEnded,RunStarted,SubReplied,read_log
 from rlm.lm import LMError,ScriptedLM,to_error
-from rlm.run import Answer
+from rlm.answer import Answer
 from fakeserver import FakeServer,Fault
 
 fog = 'Fog all day.\n'*2000

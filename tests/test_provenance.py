@@ -13,7 +13,7 @@ from rlm.lm import LMError,ScriptedLM
 from rlm.prompts import QUOTES_DOC,find_final
 from rlm.provenance import *
 from rlm.provenance import _amount,_plain,_tells
-from rlm.run import Answer
+from rlm.answer import Answer
 from rlm.shell import MAX_QUOTE,MAX_QUOTES
 from rlm.tools import prep_shell
 from rlm.view import answer_html,coverage_html,Console
