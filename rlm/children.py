@@ -18,6 +18,8 @@ from .tools import as_text,prep_shell
 from .run import Run,_reply_dict
 
 # %% ../nbs/09c_children.ipynb #73a74bb1
+_tried = {'response_format','logprobs','top_logprobs'}
+
 def _key(*args)->str: return hashlib.sha256(json.dumps(args, sort_keys=True, default=str).encode()).hexdigest()[:24]
 
 class ChildLM(LM):
@@ -35,7 +37,7 @@ class ChildLM(LM):
 @patch
 async def acomplete(self:ChildLM, messages:list, tools:list|None=None, timeout=None, on_retry=None, on_delta=None, **kw):
     "Ask the model, or take its reply from the tape of the whole run"
-    top,key = self.kids.top,_key(messages, tools, {k:v for k,v in kw.items() if k!='response_format'})  # whether a server takes that has been found out when a run is resumed
+    top,key = self.kids.top,_key(messages, tools, {k:v for k,v in kw.items() if k not in _tried})  # whether a server takes these has been found out when a run is resumed
     rec = top.tape.take('rlm_query', key) if top.tape else None
     if rec: return self._taped(rec[0], top)
     try:
@@ -44,7 +46,7 @@ async def acomplete(self:ChildLM, messages:list, tools:list|None=None, timeout=N
     except LogError as e: top.fatal = e; raise
     except asyncio.CancelledError: self._log(key, messages, error='cancelled', kind='other'); raise
     except LMError as e:
-        if 'response_format' in kw and e.kind=='bad_request': raise  # it is asked again without
+        if kw.keys()&_tried and e.kind=='bad_request': raise  # it is asked again without
         self._log(key, messages, error=str(e), kind=e.kind, late=e.late)
         raise self._failed(e)
     self._log(key, messages, reply=_reply_dict(r), usage=asdict(r.usage), cached=r.cached)

@@ -129,7 +129,7 @@ async def _read_stream(r, on_delta)->dict:
     return s.reply()
 
 # %% ../nbs/02d_direct.ipynb #f5bb51be
-_plain = {'temperature','top_p','max_tokens','max_completion_tokens','stop','seed','n','tools','tool_choice','parallel_tool_calls','response_format',
+_plain = {'temperature','top_p','max_tokens','max_completion_tokens','stop','seed','n','tools','tool_choice','parallel_tool_calls','response_format','logprobs','top_logprobs',
           'frequency_penalty','presence_penalty','stream','stream_options','extra_body','extra_headers'}
 _keys = {'role','content','tool_calls','tool_call_id','name','refusal'}
 _special = re.compile(r'^o\d|gpt-[5-9]|codex|search|research|audio|realtime|computer-use|^ft:|^responses/|daybreak|cyber')

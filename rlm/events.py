@@ -126,6 +126,7 @@ class SubReplied(Event):
     seconds:float=0. # How long it took
     error:str|None=None # What failed, if it did
     cached:bool=False # Whether the cache gave the reply, and nobody was asked
+    top:dict|None=None # The likeliest first tokens of the reply and their log-probabilities, where they were asked for
 
 # %% ../nbs/02_events.ipynb #77819982
 @dataclass

@@ -139,6 +139,7 @@ class Reply:
     estimated:bool=field(default=False, repr=False) # Whether `usage` is our estimate, since the provider gave none
     thinking:list=field(default_factory=list, repr=False) # Signed thinking, which Anthropic wants back before the results of tool calls
     cached:bool=field(default=False, repr=False) # Whether it came from the cache, without a request
+    top:dict|None=field(default=None, repr=False) # Its likeliest first tokens and their log-probabilities, where they were asked for
 
     @property
     def message(self):
@@ -227,7 +228,16 @@ def _read(d, c, response, messages, model)->Reply:
     refusal = _text(m.get('refusal') or (m.get('provider_specific_fields') or {}).get('refusal')) or None
     text,thinking = _apart(_text(m.get('content')), _text(m.get('reasoning_content') or m.get('reasoning')))
     return Reply(text, thinking, calls, _reason(c.get('finish_reason'), calls), refusal, _usage(u, messages, m), model or _text(d.get('model')),
-                 _as_object(d) if isinstance(response, dict) else response, u is None, m.get('thinking_blocks') or [])
+                 _as_object(d) if isinstance(response, dict) else response, u is None, m.get('thinking_blocks') or [], top=_top(c.get('logprobs')))
+
+def _top(o)->dict|None:
+    "The likeliest first tokens of a reply, if it says them in a shape that is known"
+    got = {}
+    try:
+        for p in o['content'][0]['top_logprobs']:
+            if math.isfinite(v:=float(p['logprob'])): got.setdefault(_text(p['token']), round(v, 3))
+    except (TypeError,LookupError,ValueError,AttributeError): return None
+    return got or None
 
 # %% ../nbs/03_lm.ipynb #06f85d3a
 def as_response(
@@ -236,13 +246,15 @@ def as_response(
     finish_reason:str=None, # `stop` or `tool_calls` if not given
     usage:dict=None, # OpenAI-style usage
     model:str='scripted', # Who says it
+    top:dict|None=None, # Its likeliest first tokens and their log-probabilities
     **kw # More fields of the message, such as `reasoning_content` or `refusal`
 )->dict: # In the shape of an OpenAI response
     "A response made by hand"
     calls = [o if isinstance(o,dict) else dict(id=f'call_{i}', type='function', function=dict(name=o[0], arguments=o[1])) for i,o in enumerate(tool_calls)]
     msg = dict(role='assistant', content=content, **({'tool_calls':calls} if calls else {}), **kw)
     reason = finish_reason or ('tool_calls' if calls else 'stop')
-    return dict(id='', object='chat.completion', model=model, choices=[dict(index=0, finish_reason=reason, message=msg)], **({'usage':usage} if usage else {}))
+    probs = dict(logprobs=dict(content=[dict(top_logprobs=[dict(token=k, logprob=v) for k,v in top.items()])])) if top else {}
+    return dict(id='', object='chat.completion', model=model, choices=[dict(index=0, finish_reason=reason, message=msg, **probs)], **({'usage':usage} if usage else {}))
 
 # %% ../nbs/03_lm.ipynb #f6bedcd2
 RETRIED = 'rate_limit','server','timeout','connection','bad_reply'
@@ -394,6 +406,7 @@ class LM:
         if self.local: self.prices,self.temperature,self.max_concurrency = prices or (0.,0.),temperature or 0.,min(max_concurrency,8)
         self.timeout = timeout or (1800. if self.local else 300.)
         self.slots,self.hold_until,self.held,self.window,self._info,self.cache,self.structured = None,0.,0.,None,None,_open_cache(cache),None
+        self.scored = None  # as `structured`: whether it says how likely its words are, once that is known
         self.fallbacks = [self._fallback(o) for o in ([fallbacks] if isinstance(fallbacks,(str,LM)) else fallbacks)]
     def __repr__(self): return f'{type(self).__name__}({self.model!r})'
 
@@ -774,7 +787,15 @@ def context_window(self:LM)->int|None:
 def takes_schema(self:LM)->bool:
     "Whether to send a schema along as `response_format`: by litellm's list, or by what came of it; a server of the user's own is tried"
     if self.structured is not None: return self.structured
-    return bool(self.local or self.base_url or (self.model.startswith('openai/') and _env_base()) or self.info().get('supports_response_schema'))
+    return bool(self._own_server() or self.info().get('supports_response_schema'))
+
+@patch
+def takes_logprobs(self:LM)->bool:
+    "Whether to ask how likely its words are: only a server of the user's own is tried"
+    return self._own_server() if self.scored is None else self.scored
+
+@patch
+def _own_server(self:LM)->bool: return bool(self.local or self.base_url or (self.model.startswith('openai/') and _env_base()))
 
 # %% ../nbs/03_lm.ipynb #3b697421
 DEFAULTS = dict(OPENAI_API_KEY='openai/gpt-5-mini', ANTHROPIC_API_KEY='anthropic/claude-sonnet-4-5', GEMINI_API_KEY='gemini/gemini-2.5-flash')
@@ -802,6 +823,7 @@ class ScriptedLM(LM):
     ):
         super().__init__(model, **{**dict(prices=(0,0)), **kw})
         self.replies,self.delay,self.tools,self.asked,self.structured = replies if callable(replies) else iter(replies),delay,tools,[],False
+        self.scored = False
 
 @patch
 def can_call_tools(self:ScriptedLM)->bool: return self.tools
@@ -826,10 +848,10 @@ def recorded_response(ev, model)->dict:
     u = ev.usage or {}
     usage = {k:u.get(k,0) for k in ('prompt_tokens','completion_tokens')} | dict(prompt_tokens_details=dict(cached_tokens=u.get('cached_tokens',0)))
     usage['total_tokens'] = usage['prompt_tokens']+usage['completion_tokens']
-    if isinstance(ev, SubReplied): return as_response(ev.content, usage=usage, model=model) | dict(cost=u.get('cost'))
+    if isinstance(ev, SubReplied): return as_response(ev.content, usage=usage, model=model, top=ev.top) | dict(cost=u.get('cost'))
     r = ev.reply
     extra = {k:v for k,v in dict(reasoning_content=r.get('reasoning'), refusal=r.get('refusal')).items() if v}
-    return as_response(r.get('content'), r.get('tool_calls') or (), r.get('finish_reason'), usage, model, **extra) | dict(cost=u.get('cost'))
+    return as_response(r.get('content'), r.get('tool_calls') or (), r.get('finish_reason'), usage, model, r.get('top'), **extra) | dict(cost=u.get('cost'))
 
 # %% ../nbs/03_lm.ipynb #91b58112
 class ReplayLM(ScriptedLM):

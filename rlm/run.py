@@ -225,7 +225,7 @@ def _ask(self:Run, last=False, **kw):
 # %% ../nbs/09b_run.ipynb #6034d22d
 def _reply_dict(r)->dict:
     "A reply as its event holds it"
-    more = dict(thinking=r.thinking) if r.thinking else {}
+    more = {k:v for k in ('thinking','top') if (v:=getattr(r,k))}
     return {k:getattr(r,k) for k in ('content','reasoning','tool_calls','finish_reason','refusal')} | more
 
 # %% ../nbs/09b_run.ipynb #87e4c617
