@@ -441,11 +441,13 @@ _map_ask = """{text}
 
 ---
 
-The text above is part {i} of {n} of a long text. A question about the whole text will be answered later, from notes on its parts alone:
+The text above is part {i} of {n} of a longer text. This question about the whole text is answered later, from notes on its parts:
 
-Question: {question}
+{question}
 
-Write the notes on this part: all that it holds that may help to answer the question, with exact names, numbers, dates and wording. Where the question needs every item looked at (to count, to compare, to list), say for this part what was counted and how many, or list the items. Do not answer the question itself. If the part holds nothing that could help, reply with the one word NOTHING."""
+Do not answer it now. Quote the sentences or lines of this part that help to answer it, word for word, each in quotation marks; where things are to be counted, compared or listed, say which there are in this part, and how many. If there is nothing of the kind, write NOTHING.
+
+Notes on part {i}:"""
 
 _merge_ask = """{text}
 
@@ -481,6 +483,7 @@ def map_reduce(setup:Setup, question:str, context, log=None)->Answer:
     def go(t):
         room = max(min(setup.room(), setup.room(setup.sub))-n_tokens(question)-300, 200)
         ps = parts(as_prompt(context), min(setup.chunk, room))
+        if len(ps)==1: return final_text(t.ask(final_prompt(ps[0], 'the context of a question', question)), question)
         said = t.ask_many([_map_ask.format(text=o, i=i, n=len(ps), question=question) for i,o in enumerate(ps, 1)])
         notes = [(str(i), f'(this part could not be read: {o})' if isinstance(o,LMError) else o) for i,o in enumerate(said, 1) if not _nothing(o)]
         while len(gs:=_grouped(notes, room))>1: notes = _merged(t, gs, question)

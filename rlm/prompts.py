@@ -115,6 +115,7 @@ NUDGES = dict(
     anew='An earlier attempt ended so:\n{output}\n\nDo it in another way, with code that fits what the context looks like.',
     failed_again='This is the code of step {step} again, and it fails again. Write different code that fits what the context looks like.',
     void='The result is empty. Perhaps the code does not fit how the text is written: look at some rows. Perhaps the rows do not say in words what you look for: then ask of each row with llm_map(rows, instruction, choices).',
+    call_failed='That is what is said of a call that failed, and no result. Do what it says, or find the answer with other code.',
     hollow='Nothing was found or printed, so nothing of the text stands behind that answer.',
     look='Nothing of `context` has been seen yet.',
     missed='The search found nothing{so}. {way}',

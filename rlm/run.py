@@ -14,7 +14,7 @@ from fastcore.basics import patch,store_attr
 from .prompts import *
 from .prompts import Call
 from .presets import AGAIN,Preset,frame_output,get_preset,system_prompt
-from .signs import is_answer
+from .signs import call_failed,is_answer
 from .budget import Usage,Budget,Ledger,BudgetSpent
 from .schema import as_form
 from .events import *
@@ -309,10 +309,13 @@ def _run_cell(self:Run, code:str, id:str=''):
 
 @patch
 def _no_answer(self:Run)->str:
-    "Take back a `FINAL` in code whose value is a blank to be filled in; what to say of it"
+    "Take back a `FINAL` in code whose value is none; what to say of it"
+    why = _blank(self.sh.final.value)
     self.sh.reset_final()
     self.watch.bad += 1
-    return nudge('placeholder')
+    return why
+
+def _blank(value)->str: return nudge('call_failed' if call_failed(value) else 'placeholder')
 
 # %% ../nbs/09b_run.ipynb #05627c90
 def _as_dict(res)->dict:
@@ -438,10 +441,12 @@ def _as_code(self:Run, f:FinalText)->str:
 def _final(self:Run, f:FinalText):
     "Act on a `FINAL` in the text of a reply"
     over,value = self._over_vars(f),final_value(f.text)
-    if not (over or self.form or is_answer(value, self.question)): self._nudge(nudge('placeholder'))
+    blank = not (over or self.form or is_answer(value, self.question))
+    if blank and not self.watch.hollow: self._nudge(_blank(value))
     elif why:=self.watch.doubt(over):
         self._useless(why)
         if why=='hollow': self._forget(self.watch.hollow)
+    elif blank: self._nudge(_blank(value))
     elif over:
         text = yield from self._run_cell(self._as_code(f))
         if not self.sh.final: self._nudge(text)

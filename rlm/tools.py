@@ -14,6 +14,7 @@ from dataclasses import asdict
 from fastcore.basics import patch
 from .prompts import CHILD_DOC,QUOTES_DOC,SEARCH_DOC,strip_thinking
 from .presets import is_small
+from .signs import CALL_FAILED
 from .budget import BudgetSpent,Usage,Ledger
 from .schema import Form,FormError,brief
 from .events import SubStarted,SubReplied,Noted,LogError
@@ -272,7 +273,7 @@ async def _value(self:SubCalls, prompt, est, ledger, form=None):
     except FormError as e: raise RuntimeError(f'the sub-model was asked twice and gave no such value: {e}. It said: {brief(said, 200)}. Ask for something simpler, make room in the schema for what is missing, or ask without schema') from None
 
 # %% ../nbs/09_tools.ipynb #edcc585d
-FAILED = '[llm_query failed'
+FAILED = CALL_FAILED[0]
 _UNASKED = f'{FAILED}: not asked, the budget is spent]'
 
 @patch
@@ -488,6 +489,7 @@ def rlm_query(self:SubCalls,
 ): # The answer: a text, or such a value
     "Ask a question about a piece of context, and have it answered by a run with a shell of its own"
     check_prompt(query, 'rlm_query')
+    if isinstance(context, str) and query==context: raise ValueError('rlm_query was given the same text as question and as context: rlm_query("what to find out", context[a:b])')
     if getattr(context,'type_name','')=='DataFrame': raise TypeError('rlm_query takes a text, or a list or dict of text, not a DataFrame: rlm_query("what to find out", context.to_csv())')
     if not isinstance(context, Image) and (not isinstance(context, (str,list,tuple,dict)) or not len(context)): raise TypeError(f'rlm_query takes a question and a piece of context, not {cut_middle(repr(context), 60, "")[0]}: rlm_query("what to find out", context[a:b])')
     if self.children: return self._submit(self.children.ask(query, context, self._form(schema)))

@@ -10,7 +10,7 @@ import re
 from fastcore.basics import patch,store_attr
 from .prompts import nudge
 from .presets import NOTHING,Preset,missed_hint
-from .signs import in_vain,is_void,looks,replaces,unquoted
+from .signs import call_failed,in_vain,is_void,looks,replaces,unquoted
 from .shell import Result
 
 # %% ../nbs/09a_watch.ipynb #ac0d61e0
@@ -54,8 +54,9 @@ def _weigh(self:Watch, text, failed:bool):
     "Note for a small model whether an output is one that an answer can rest on"
     seen = '\n'.join(o for o in text.splitlines() if not o.startswith('0 matches for '))
     nothing = not seen.strip() or (bool(self.missed) and seen.strip()==text.strip())  # what a sub-model made of no passages
-    self.found = self.found or (self.looked and not (failed or nothing or is_void(seen)))
-    self.hollow = (text.strip() or NOTHING) if self.preset.remind and not failed and (is_void(seen) or (nothing and not self.found)) else ''
+    void = is_void(seen) or call_failed(seen)
+    self.found = self.found or (self.looked and not (failed or nothing or void))
+    self.hollow = (text.strip() or NOTHING) if self.preset.remind and not failed and (void or (nothing and not self.found)) else ''
 
 # %% ../nbs/09a_watch.ipynb #76f50e84
 @patch
@@ -85,8 +86,9 @@ def _stuck(self:Watch, code, text, failed, step)->str:
 
 @patch
 def _void(self:Watch, text)->str:
-    "What a small model is told of a result that may be empty by mistake"
-    return nudge('void') if self.preset.remind and self.sub_calls and is_void(text) else ''
+    "What a small model is told of a result that may be empty by mistake, or is none"
+    if not (self.preset.remind and self.sub_calls): return ''
+    return nudge('void') if is_void(text) else nudge('call_failed') if call_failed(text) else ''
 
 @patch
 def _failed(self:Watch, res)->str:

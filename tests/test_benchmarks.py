@@ -19,23 +19,23 @@ def asked(lm, i=-1): return lm.asked[i][0]['content']
 def notes(messages):
     "Takes notes, and answers from them"
     p = messages[-1]['content']
-    if 'Write the notes' not in p and 'Put these notes' not in p: return 'Final Answer: '+('Agnes' if 'Agnes' in p else 'nobody')
+    if 'Do not answer it now' not in p and 'Put these notes' not in p: return 'Final Answer: '+('Agnes' if 'Agnes' in p else 'nobody')
     return 'Agnes bought the ferry.' if 'Agnes' in p else 'NOTHING.'
 
 @pytest.mark.parametrize('arm', ['vanilla','truncate','retrieve','map_reduce','rlm0','rlm1','rlm2'])
 def test_every_arm_has_answer_bill_and_log(arm, tmp_path):
     code = ['```repl\ni = context.find("ferry")\nprint(context[i:i+30])\n```', 'FINAL(Agnes)']
     lm = ScriptedLM(code if arm.startswith('rlm') else notes, prices=(1,2))
-    a = ARMS[arm](Setup(lm, rlm=dict(isolation='none')), Q, story, tmp_path/'log.jsonl')
+    a = ARMS[arm](Setup(lm, chunk=2000, rlm=dict(isolation='none')), Q, story, tmp_path/'log.jsonl')
     assert a.answer=='Agnes' and a.status=='answer' and a.error is None and a.question==Q and a.model=='scripted'
     evs = read_log(a.log)
     assert isinstance(evs[0], RunStarted) and isinstance(evs[-1], RunEnded) and evs[-1].answer=='Agnes' and len(evs)==len(a.trajectory)
     by = {k:sum((e.usage['prompt_tokens'] for e in evs if isinstance(e,t)), 0) for k,t in (('root',RootReplied),('sub',SubReplied))}
     assert {k:a.usage.by.get(k,Usage()).prompt_tokens for k in by}==by and a.usage.cost>0
-    assert bool(by['sub'])==(arm=='map_reduce') and (tmp_path/'log.jsonl').stat().st_size<40_000  # no context in it
+    assert bool(by['sub'])==(arm=='map_reduce') and (tmp_path/'log.jsonl').stat().st_size<(80_000 if arm=='map_reduce' else 40_000)  # the context in no prompt but those of its parts
     assert 'Agnes' in a._repr_html_()
     n = len(lm.asked)
-    again = ARMS[arm](Setup(ScriptedLM([]), rlm=dict(isolation='none')), Q, story, tmp_path/'log.jsonl')
+    again = ARMS[arm](Setup(ScriptedLM([]), chunk=2000, rlm=dict(isolation='none')), Q, story, tmp_path/'log.jsonl')
     assert again.answer=='Agnes' and again.usage.calls==a.usage.calls==n and again.usage.prompt_tokens==a.usage.prompt_tokens
 
 def test_vanilla_sends_all_with_the_question_last():
@@ -109,11 +109,15 @@ def test_map_reduce_tells_nothing_apart_and_survives_a_failed_part():
     lm = ScriptedLM(notes)
     assert map_reduce(Setup(lm, chunk=2000), 'Who sold a horse?', fog).answer=='nobody' and 'no part of the text' in asked(lm)
 
+def test_map_reduce_of_one_part_is_the_prompt_of_vanilla():
+    a,b = ScriptedLM(notes),ScriptedLM(notes)
+    assert map_reduce(Setup(a), Q, story).answer==vanilla(Setup(b), Q, story).answer=='Agnes' and a.asked==b.asked
+
 def test_map_reduce_in_levels():
     def model(messages):
         p = messages[-1]['content']
         if 'Put these notes' in p: return 'Merged. '+'Agnes '*('Agnes' in p)
-        return ('Agnes! ' if 'Agnes' in p else 'Fog. ')*300 if 'Write the notes' in p else notes(messages)
+        return ('Agnes! ' if 'Agnes' in p else 'Fog. ')*300 if 'Do not answer it now' in p else notes(messages)
     lm = ScriptedLM(model)
     a = map_reduce(Setup(lm, window=2000, chunk=1000), Q, story)
     assert a.answer=='Agnes' and any('Put these notes' in o[0]['content'] for o in lm.asked) and max(len(o[0]['content']) for o in lm.asked)<2000*4

@@ -61,7 +61,17 @@ def test_bad_arguments(args):
 def test_failure_is_text():
     boom = script(child=LMError('context', 'too long'))
     a = rlm(ScriptedLM(boom))('How much hail?', PARTS)
-    assert a.status=='answer' and all(o.startswith('[rlm_query failed: error') for o in a.answer)
+    first = next(o for o in a.trajectory if isinstance(o, CodeRan))
+    assert first.text.count('[rlm_query failed: error')==len(PARTS) and a.status=='steps' and a.answer is None
+
+@pytest.mark.parametrize('end', ['```python\nFINAL(res)\n```', 'FINAL(res)', 'FINAL([rlm_query failed: error: too long])'])
+def test_what_failed_is_no_answer(end):
+    said = []
+    def reply(m):
+        said.append(m[-1]['content'])
+        return script(child=LMError('context', 'too long'))(m) if 'Question:' in m[-1]['content'] and 'child:' in m[1]['content'].split('Question:')[-1] or len(m)==2 else end
+    a = rlm(ScriptedLM(reply))('How much hail?', PARTS)
+    assert (a.answer, a.status)==(None, 'steps') and any('a call that failed, and no result' in o for o in said)
 
 def test_fatal_ends_the_run():
     a = rlm(ScriptedLM(script(child=LMError('auth', 'wrong key'))))('How much hail?', PARTS)
@@ -188,7 +198,7 @@ def test_a_typed_answer_that_does_not_come():
         if 'child:' in m[1]['content']: return 'FINAL(many)' if len(m)>2 else '```python\nprint(context[:9])\n```'
         return ask if len(m)==2 else 'FINAL(res)'
     a = RLM(ScriptedLM(reply), max_depth=2)('How much hail?', PARTS)
-    assert a.answer.startswith('[rlm_query failed') and 'many' in a.answer
+    assert not a.ok and a.answer is None and '[rlm_query failed' in a.found and 'many' in a.found
     bad = '```python\ntry: rlm_query_batched(["child: q"], context[:1], schema="no such type")\nexcept ValueError as e: FINAL(str(e))\n```'
     assert 'no such type' in RLM(ScriptedLM([bad]), max_depth=2)('How much hail?', PARTS).answer
 

@@ -13,7 +13,7 @@ def reader(req, delay=.05):
     p,rx = req.prompt,r'special magic numbers? for \S+ is: (\d+)'
     if req.messages[0]['role']!='system':
         got = re.findall(rx, p)
-        if 'Write the notes' in p: return Reply(re.search(rx, p)[0] if got else 'NOTHING', delay=delay)
+        if 'Do not answer it now' in p: return Reply(re.search(rx, p)[0] if got else 'NOTHING', delay=delay)
         return Reply(f'Final Answer: {got[0]}' if got else 'unknown', delay=delay)
     if got:=re.findall(r"\['(\d+)'\]", p): return Reply(f'FINAL({got[0]})', delay=delay)
     return Reply(f'```repl\nimport re\nprint(re.findall({rx!r}, context))\n```', delay=delay)

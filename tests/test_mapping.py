@@ -4,9 +4,10 @@ import pytest
 from fakeserver import FakeServer,Fault,Reply
 from rlm import RLM
 from rlm.events import CodeRan,Noted,SubReplied,read_log,to_json
-from rlm.lm import LM,LMError,ReplayLM,ScriptedLM
-from rlm.mapping import as_messages,choice_prompt,missing_choices,map_prompt,read_answers,read_choice
-from rlm.tools import PER_CALL,PER_CALL_SMALL
+from rlm.budget import Budget,Ledger
+from rlm.lm import LM,LMError,ReplayLM,ScriptedLM,as_response,to_reply,wait
+from rlm.mapping import JUMBLES,as_messages,choice_prompt,missing_choices,map_prompt,read_answers,read_choice
+from rlm.tools import PER_CALL,PER_CALL_SMALL,SubCalls
 
 CH = ['spam','ham','phone number','number']
 
@@ -115,8 +116,8 @@ def test_batched():
     assert a.answer[:2]==[5,7] and all(o.startswith('[llm_query failed') for o in a.answer[2:]) and a.usage.by['sub'].calls==5
 
 def test_batched_when_the_budget_ends_in_a_repair():
-    a = ask('r = llm_query_batched(["a?"]*4, schema=int)', lambda m: 'many', max_calls=5)
-    assert a.usage.calls<=5 and len(a.answer)==4 and all('failed' in o for o in a.answer)
+    a = ask('r = llm_query_batched(["a?"]*4, schema=int)\nprint(r)', lambda m: 'many', max_calls=5)
+    assert a.usage.calls<=5 and outs(a)[0].count('[llm_query failed')==4 and not a.ok
 
 # ---- structured output
 
@@ -343,3 +344,91 @@ def test_a_small_model_has_the_instruction_apart(tmp_path, depth):
 
 def test_two_choices_are_not_named_again():
     assert as_messages(choice_prompt('x', 'Is it?', ['yes','no']))[1]['content']=='Item: x\n\nAnswer:' and str(choice_prompt('x', 'Is it?', ['yes','no'])).count('yes')==1
+
+# ---- what a small model leans to
+
+LETTERS = [f'{w} letter {i}' for i in range(8) for w in ('broken','please','grateful')]
+TRUTH = {'broken':'complaint', 'please':'request', 'grateful':'thanks'}
+
+def leans(m):
+    "Says request of nearly everything, and a little less so where something else is right"
+    p = m[-1]['content']
+    if 'Item: ' not in p: return '```python\nr = llm_map(context, "Which kind of letter is it?", ["complaint","request","thanks"])\nprint(r)\n```' if 'END OF OUTPUT' not in p else 'FINAL_VAR("r")'
+    words = p.split('Item: ')[1].split('\n')[0].split()
+    only = TRUTH[words[0]] if words.count('letter')==1 and words[0] in TRUTH and len(words)==3 and words[2].isdigit() else None
+    top = {'re':-.3, 'complaint':-2., 'th':-3.} if only is None else {'re':-.5, only:-.9, 'x':-6.} if only!='request' else {'re':-.1, 'complaint':-3., 'th':-4.}
+    return as_response('request', model='scripted-1b', top=top)
+
+def leaning_lm(f=leans, **kw):
+    lm = ScriptedLM(f, model='scripted-1b', **kw)
+    lm.scored = True
+    return lm
+
+def kinds(got): return [got.count(k) for k in ('complaint','request','thanks')]
+
+def test_labels_are_freed_of_what_a_small_model_leans_to(tmp_path):
+    a = RLM(leaning_lm(), isolation='none', log=tmp_path/'a.jsonl')('Which kinds?', LETTERS)
+    assert a.answer==[TRUTH[o.split()[0]] for o in LETTERS] and a.usage.by['sub'].calls==len(LETTERS)+JUMBLES
+    b = RLM.replay(tmp_path/'a.jsonl', new_log=tmp_path/'b.jsonl')
+    assert b.answer==a.answer and b.usage==a.usage
+    assert RLM(ReplayLM(tmp_path/'a.jsonl'), ReplayLM(tmp_path/'a.jsonl', role='sub'), preset='small', isolation='none')('Which kinds?', LETTERS).answer==a.answer
+    lines = (tmp_path/'a.jsonl').read_text().splitlines()
+    cut = next(i for i,o in enumerate(lines) if '"CodeRan"' in o)-5   # killed among the texts in no order
+    (tmp_path/'c.jsonl').write_text('\n'.join(lines[:cut])+'\n')
+    lm = leaning_lm()
+    c = RLM.resume(tmp_path/'c.jsonl', model=lm, sub_model=lm)
+    assert c.answer==a.answer and 0<len(lm.asked)<JUMBLES
+
+def test_as_the_model_gives_them_where_it_does_not_say_how_likely_they_are():
+    for lm in (ScriptedLM(lambda m: r if isinstance(r:=leans(m), str) else 'request', model='scripted-1b'), leaning_lm(lambda m: r if isinstance(r:=leans(m), str) else 'request')):
+        a = RLM(lm, isolation='none')('Which kinds?', LETTERS)
+        assert kinds(a.answer)==[0,len(LETTERS),0] and a.usage.by['sub'].calls==len(LETTERS)
+
+def test_few_items_and_a_choice_for_the_rest_are_taken_as_they_are():
+    assert kinds(RLM(leaning_lm(), isolation='none')('Which kinds?', LETTERS[:9]).answer)==[0,9,0]
+    def rest(m): return r.replace('"thanks"', '"other"') if isinstance(r:=leans(m), str) else r
+    lm = leaning_lm(rest)
+    assert RLM(lm, isolation='none')('Which kinds?', LETTERS).answer==['request']*len(LETTERS)
+
+def test_what_it_leans_to_is_asked_once_and_only_if_there_is_room():
+    lm = leaning_lm()
+    sub = SubCalls(lm)
+    ch = ['complaint','request','thanks']
+    assert kinds(wait(sub.llm_map(LETTERS, 'Which?', ch)))==[8,8,8] and len(lm.asked)==len(LETTERS)+JUMBLES
+    assert wait(sub.llm_map(['broken letter 99'], 'Which?', ch))==['request'] and wait(sub.llm_map([f'broken letter {i}' for i in range(50,80)], 'Which?', ch))==['complaint']*30
+    assert len(lm.asked)==len(LETTERS)+JUMBLES+1+30
+    sub = SubCalls(leaning_lm(), Ledger(Budget(max_calls=len(LETTERS)+3)))
+    assert kinds(wait(sub.llm_map(LETTERS, 'Which?', ch)))==[0,len(LETTERS),0]   # three texts in no order tell too little
+
+def test_a_server_that_says_no_log_probabilities_is_asked_for_them_once(bare_env):
+    def served(r):
+        if 'logprobs' in r.body: return Fault(400, dict(error=dict(message='logprobs is not supported here', type='invalid_request_error')))
+        return Reply('request' if 'Item: ' in r.prompt else '```python\nr = llm_map(context, "Which?", ["complaint","request","thanks"])\nprint(r)\n```' if 'END OF OUTPUT' not in r.prompt else 'FINAL_VAR("r")')
+    with FakeServer(served) as s:
+        lm = LM('fake-1b', base_url=s.url, api_key='x', prices=(0,0), max_concurrency=1)
+        a = RLM(lm, isolation='none')('Which kinds?', LETTERS)
+        assert kinds(a.answer)==[0,len(LETTERS),0] and sum('logprobs' in r.body for r in s.requests)==1
+        assert sum('takes no logprobs' in o.text for o in a.trajectory if isinstance(o, Noted))==1
+
+@pytest.mark.parametrize('probs', [None, {}, dict(content=None), dict(content=[]), dict(content=[{}]), dict(content=[dict(top_logprobs=None)]), dict(content=[dict(top_logprobs=[dict(token='a')])]),
+    dict(content=[dict(top_logprobs=[dict(token=3, logprob=-1.)])]), dict(content=[dict(top_logprobs=[dict(token='a', logprob=float('-inf'))])]), 'no'])
+def test_log_probabilities_in_no_known_shape_cost_no_reply(probs):
+    d = as_response('spam')
+    d['choices'][0]['logprobs'] = probs
+    r = to_reply(d, [], 'm')
+    assert (r.content, r.top)==('spam', None)
+
+def test_a_cached_reply_has_them_too(tmp_path):
+    for _ in range(2):
+        lm = leaning_lm(cache=tmp_path/'c.sqlite')
+        assert kinds(wait(SubCalls(lm).llm_map(LETTERS, 'Which?', ['complaint','request','thanks'])))==[8,8,8]
+    assert not lm.asked
+
+def test_children_have_them_and_a_replay_too(tmp_path):
+    def f(m):
+        if 'Item: ' in m[-1]['content'] or 'child:' in [o['content'] for o in m if 'Question:' in o['content']][-1].split('Question:')[-1]: return leans(m)
+        return '```python\nr = rlm_query("child: which kinds?", list(context[1:]))\nprint(r)\n```' if 'END OF OUTPUT' not in m[-1]['content'] else 'FINAL_VAR("r")'
+    a = RLM(leaning_lm(f), isolation='none', max_depth=2, log=tmp_path/'a.jsonl')('Which kinds?', LETTERS)
+    assert [a.answer.count(k) for k in TRUTH.values()]==[7,8,8], a.answer
+    b = RLM.replay(tmp_path/'a.jsonl', new_log=tmp_path/'b.jsonl')
+    assert b.answer==a.answer

@@ -23,7 +23,7 @@ def reader(messages):
     p = messages[-1]['content']
     if messages[0]['role']=='system': return '```repl\nimport re\nFINAL(sum(map(int, re.findall(r"(?:for|and) (\\d+)", context))))\n```'
     m = re.search(r'sold for (\d+) crowns.*?and (\d+) more', p, re.S)
-    if 'Write the notes' in p: return m[0] if m else 'NOTHING'
+    if 'Do not answer it now' in p: return m[0] if m else 'NOTHING'
     return f'Final Answer: {int(m[1])+int(m[2])}' if m else 'Final Answer: unknown'
 
 kw = dict(isolation='none', mode='code', preset='strong', progress=False)
