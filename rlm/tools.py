@@ -27,7 +27,7 @@ from .files import is_url,plain
 from .context import load_context,describe,looks_like_path,place,source_of,walk
 from .shell import Shell,Result,cut_middle
 from .sandbox import make_shell
-from .mapping import JUMBLES,Kept,as_messages,calibrated,can_calibrate,choice_prompt,choice_scores,filter_instruction,fitting,jumbles,leaning,missing_choices,map_prompt,packs,read_answers,read_values,reduce_prompt,tell_none
+from .mapping import CALIBRATED,Kept,as_messages,calibrated,can_calibrate,choice_prompt,choice_scores,filter_instruction,fitting,jumbles,leaning,missing_choices,map_prompt,packs,read_answers,read_values,reduce_prompt,tell_none
 
 # %% ../nbs/09_tools.ipynb #97e44ab4
 class SubCalls:
@@ -377,7 +377,7 @@ PER_CALL,PER_CALL_SMALL = 40,1  # the local model labels better one by one, and 
 async def _map(self:SubCalls, items, instruction, choices, per_call, form=None, name='llm_map'):
     "Ask until every item has an answer, three times at most"
     got,size,small = self.known.setdefault(_short_key(instruction, choices, form and form.schema), {}),per_call,is_small(self.lm.model)
-    scored,lean = small and len(dict.fromkeys(items))>=JUMBLES and can_calibrate(choices),None
+    scored,lean = small and len(dict.fromkeys(items))>=CALIBRATED and can_calibrate(choices),None
     for _ in range(3):
         groups = packs([o for o in dict.fromkeys(items) if o.strip() and _short_key(o) not in got], size, min(12_000, self._room()))
         if not groups: break
