@@ -2,7 +2,7 @@
 __version__ = "0.1.0"
 __all__ = ['RLM','Answer','Files','advanced_toolloop','prep_shell','make_run_repl','open_text','REPL_SYSTEM_PROMPT','benchmark_vanilla','benchmark_rlm']
 
-_homes = dict(RLM='core', Answer='run', Files='files', advanced_toolloop='core', prep_shell='tools', make_run_repl='tools', REPL_SYSTEM_PROMPT='prompts',
+_homes = dict(RLM='core', Answer='answer', Files='files', advanced_toolloop='core', prep_shell='tools', make_run_repl='tools', REPL_SYSTEM_PROMPT='prompts',
               open_text='bigtext', benchmark_vanilla='benchmarks', benchmark_rlm='benchmarks')
 
 def __getattr__(name):  # so that `import rlm` costs nothing until a name is used

@@ -479,7 +479,7 @@ def _joined(notes)->str: return '\n\n'.join(f'[notes on part {k}]\n{s}' for k,s 
 
 # %% ../nbs/13_benchmarks.ipynb #18a7df43
 def map_reduce(setup:Setup, question:str, context, log=None)->Answer:
-    "Notes on every part of the context, and an answer from the notes"
+    "Notes on every part of the context, and an answer from the notes; a context of one part is read as by `vanilla`"
     def go(t):
         room = max(min(setup.room(), setup.room(setup.sub))-n_tokens(question)-300, 200)
         ps = parts(as_prompt(context), min(setup.chunk, room))

@@ -198,6 +198,13 @@ def reserve_many(self:Ledger, ests:list, role:str='sub')->list: # As many reserv
 
 # %% ../nbs/01_budget.ipynb #ab388563
 @patch
+def has_room(self:Ledger, ests:list, role:str='sub')->bool:
+    "Whether all of a batch fits"
+    got = self.reserve_many(ests, role)
+    for e in got: self.settle(e, Usage(), role)
+    return len(got)==len(ests)
+
+@patch
 def left(self:Ledger)->dict: # By the name of the limit: what is left of it; limits that are not set are left out
     "What is left to spend"
     with self.lock:

@@ -37,7 +37,7 @@ class ChildLM(LM):
 @patch
 async def acomplete(self:ChildLM, messages:list, tools:list|None=None, timeout=None, on_retry=None, on_delta=None, **kw):
     "Ask the model, or take its reply from the tape of the whole run"
-    top,key = self.kids.top,_key(messages, tools, {k:v for k,v in kw.items() if k not in _tried})  # whether a server takes these has been found out when a run is resumed
+    top,key = self.kids.top,_key(messages, tools, {k:v for k,v in kw.items() if k not in _tried})  # not those: a resumed run may already know that they are not taken
     rec = top.tape.take('rlm_query', key) if top.tape else None
     if rec: return self._taped(rec[0], top)
     try:

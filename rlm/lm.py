@@ -236,7 +236,7 @@ def _top(o)->dict|None:
     try:
         for p in o['content'][0]['top_logprobs']:
             if math.isfinite(v:=float(p['logprob'])): got.setdefault(_text(p['token']), round(v, 3))
-    except (TypeError,LookupError,ValueError,AttributeError): return None
+    except (TypeError,LookupError,ValueError,AttributeError,OverflowError): return None
     return got or None
 
 # %% ../nbs/03_lm.ipynb #06f85d3a
@@ -406,7 +406,7 @@ class LM:
         if self.local: self.prices,self.temperature,self.max_concurrency = prices or (0.,0.),temperature or 0.,min(max_concurrency,8)
         self.timeout = timeout or (1800. if self.local else 300.)
         self.slots,self.hold_until,self.held,self.window,self._info,self.cache,self.structured = None,0.,0.,None,None,_open_cache(cache),None
-        self.scored = None  # as `structured`: whether it says how likely its words are, once that is known
+        self.scored = None  # as `structured`: `False` once the server has refused to say how likely its words are
         self.fallbacks = [self._fallback(o) for o in ([fallbacks] if isinstance(fallbacks,(str,LM)) else fallbacks)]
     def __repr__(self): return f'{type(self).__name__}({self.model!r})'
 
@@ -791,8 +791,8 @@ def takes_schema(self:LM)->bool:
 
 @patch
 def takes_logprobs(self:LM)->bool:
-    "Whether to ask how likely its words are: only a server of the user's own is tried"
-    return self._own_server() if self.scored is None else self.scored
+    "Whether to ask how likely its words are: only a server at `base_url`, or the local one, is tried"
+    return self._own_server() and not self.stream if self.scored is None else self.scored
 
 @patch
 def _own_server(self:LM)->bool: return bool(self.local or self.base_url or (self.model.startswith('openai/') and _env_base()))

@@ -487,6 +487,7 @@ def _verdict(self:Run, value):
         if is_answer(got): self.raw = got
         return got, why+(f'. Call FINAL with such a value, as in FINAL({f.example})' if f.example and len(f.example)<200 and 'is refused' not in why else '')
     blank = isinstance(got, str) and not {'enum','const'} & f.schema.keys() and not is_answer(got) or (f.T is None and not is_answer(got))
+    if call_failed(got): return value,_blank(got)
     if blank or ('...' in (f.example or '') and repr(f.plain(got))==f.example): return value,nudge('placeholder')
     return got,''
 

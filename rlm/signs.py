@@ -44,13 +44,13 @@ CALL_FAILED = '[llm_query failed','[rlm_query failed'
 
 def call_failed(value)->bool:
     "Whether a value is what is said of a failed call, or a list of nothing else, also as it was printed"
-    if isinstance(value, (list,tuple)): return bool(value) and all(map(call_failed, value))
+    if isinstance(value, (list,tuple)): return bool(value) and all(isinstance(o, str) and call_failed(o) for o in value)
     if not isinstance(value, str): return False
     t = value.strip()
-    if t.startswith(CALL_FAILED): return True
+    if t.startswith(CALL_FAILED): return all(o.startswith(CALL_FAILED) for o in t.splitlines() if o.strip())
     if t[:1] not in ('[','(','"',"'") or len(t)>10_000: return False
-    try: return call_failed(ast.literal_eval(t))
-    except (ValueError,SyntaxError,RecursionError,MemoryError): return False
+    try: return (o:=parse_python(t, 'eval')) is not None and call_failed(ast.literal_eval(o))
+    except (ValueError,TypeError,RecursionError,MemoryError): return False
 
 # %% ../nbs/00c_signs.ipynb #84fb1ee3
 def unquoted(error:str)->str:

@@ -43,7 +43,7 @@ class SubCalls:
 
     def _serve(self, ledger, publish=None, tape=None, on_live=None):
         self.ledger,self.publish,self.tape,self.on_live = ledger,publish or (lambda ev: None),tape,on_live or (lambda: None)
-        self.n,self.fatal,self.known,self.leanings = tape.n if tape and not tape.replay else 0,None,{},{}
+        self.n,self.fatal,self.known,self.leanings,self.leaning = tape.n if tape and not tape.replay else 0,None,{},{},asyncio.Lock()
 
 # %% ../nbs/09_tools.ipynb #396bd104
 @patch
@@ -84,7 +84,7 @@ def check_prompt(prompt, name='llm_query')->str:
 
 # %% ../nbs/09_tools.ipynb #a342cb88
 class Said(str):
-    "A reply that comes with its likeliest first tokens, `top`"
+    "A reply with its likeliest first tokens, `top`; without them it is a plain text"
     @classmethod
     def of(cls, ev:SubReplied)->str:
         if not ev.top: return ev.content
@@ -157,7 +157,7 @@ async def _sent(self:SubCalls, prompt, ledger, form):
     ask,more = functools.partial(self.lm.acomplete, as_messages(prompt), on_retry=self._retry),self._tried(prompt, form)
     try: return await ask(timeout=ledger.time_left(), **more)
     except LMError as e:
-        if not more or e.kind!='bad_request': raise
+        if not more or e.kind not in ('bad_request', *(('server','bad_reply','other') if 'logprobs' in more else ())): raise  # some servers break on log-probabilities
         why = e
     r = await ask(timeout=ledger.time_left())
     self._do_without(next(iter(more)), why)
@@ -257,7 +257,7 @@ def _is_json(o):
     try: return json.loads(json.dumps(o))==o
     except (TypeError,ValueError,RecursionError): return False
 
-def _is_prose(o)->bool: return isinstance(o, str) and (len(o)>200 or o.rstrip().endswith(('?','.')) or re.search(r'(\w+\s+){3}\w', o) is not None)
+def _is_prose(o)->bool: return isinstance(o, str) and o.lstrip()[:1] not in '{[' and (len(o)>200 or o.rstrip().endswith(('?','.')) or re.search(r'(\w+\s+){3}\w', o) is not None)
 
 def _with_form(prompt, form): return and_text(prompt, f'\n\n{form.for_sub()}'.rstrip()) if form and prompt else prompt
 
@@ -376,37 +376,46 @@ PER_CALL,PER_CALL_SMALL = 40,1  # the local model labels better one by one, and 
 @patch
 async def _map(self:SubCalls, items, instruction, choices, per_call, form=None, name='llm_map'):
     "Ask until every item has an answer, three times at most"
-    got,size,small = self.known.setdefault(_short_key(instruction, choices, form and form.schema), {}),per_call,is_small(self.lm.model)
-    scored,lean = small and len(dict.fromkeys(items))>=CALIBRATED and can_calibrate(choices),None
+    key,size,small = _short_key(instruction, choices, form and form.schema),per_call,is_small(self.lm.model)
+    (got,tops),scored = self.known.setdefault(key, ({},{})),small and can_calibrate(choices)
     for _ in range(3):
         groups = packs([o for o in dict.fromkeys(items) if o.strip() and _short_key(o) not in got], size, min(12_000, self._room()))
         if not groups: break
         prompts = [choice_prompt(g[0], instruction, choices, scored) if small and choices and len(g)==1 else map_prompt(g, instruction, choices, form) for g in groups]
         replies = await self._batch([None]*len(prompts), list(enumerate(prompts)), self._estimates(prompts), done=self._progress(name, groups))
-        if scored and any(hasattr(r, 'top') for r in replies): lean = lean or await self._leaning(items, instruction, choices)
         for g,r in zip(groups, replies):
-            if not r.startswith(FAILED): got.update({_short_key(g[i]):a for i,a in (await self._answers(r, len(g), choices, form, lean)).items()})
+            if r.startswith(FAILED): continue
+            got.update({_short_key(g[i]):a for i,a in (await self._answers(r, len(g), choices, form)).items()})
+            if scored and len(g)==1 and hasattr(r, 'top'): tops[_short_key(g[0])] = g[0],r.top
         if all(r==_UNASKED for r in replies): break
         size = max(size//4, 1)
+    if len(tops)>=CALIBRATED: await self._calibrate(key, got, tops, instruction, choices)
     return [got.get(_short_key(o)) for o in items]
 
 def _short_key(*args)->str: return hashlib.blake2b(as_text(args).encode('utf-8','surrogatepass'), digest_size=16).hexdigest()
 
 @patch
-async def _leaning(self:SubCalls, items, instruction, choices)->dict|None:
-    "What a small model leans to among choices, by what it says of words of the items in no order; `None` if that is not to be had"
-    key = _short_key(instruction, choices)
-    if key not in self.leanings:
-        prompts = [choice_prompt(o, instruction, choices, True) for o in jumbles(items)]
-        replies = await self._batch([None]*len(prompts), list(enumerate(prompts)), self._estimates(prompts))
-        self.leanings[key] = leaning([choice_scores(getattr(r, 'top', None), choices) for r in replies])
-    return self.leanings[key]
+async def _answers(self:SubCalls, reply, n, choices, form)->dict:
+    "Which item got which answer"
+    return await asyncio.to_thread(read_values, reply, n, form) if form else read_answers(reply, n, choices)
 
 @patch
-async def _answers(self:SubCalls, reply, n, choices, form, lean=None)->dict:
-    "Which item got which answer"
-    if lean and (scores:=choice_scores(getattr(reply, 'top', None), choices)): return {0: calibrated(scores, lean)}
-    return await asyncio.to_thread(read_values, reply, n, form) if form else read_answers(reply, n, choices)
+async def _calibrate(self:SubCalls, key, got, tops, instruction, choices):
+    "Take what the model leans to off the labels that it gave"
+    lean = await self._leaning(key, [o for o,_ in tops.values()], instruction, choices)
+    for k,(_,top) in tops.items() if lean else ():
+        scores = choice_scores(top, choices)
+        if scores and got.get(k)==max(scores, key=scores.get): got[k] = calibrated(scores, lean)  # not where the reply said something else than its first token
+
+@patch
+async def _leaning(self:SubCalls, key, items, instruction, choices)->dict|None:
+    "What the model says of words of the items in no order, asked once; `None` if that is not to be had, or the budget has no room for it"
+    async with self.leaning:
+        prompts = [choice_prompt(o, instruction, choices, True) for o in jumbles(items)]
+        if key in self.leanings or not prompts or not self.ledger.has_room(ests:=self._estimates(prompts)): return self.leanings.get(key)
+        replies = await self._batch([None]*len(prompts), list(enumerate(prompts)), ests)
+        self.leanings[key] = leaning([choice_scores(getattr(r, 'top', None), choices) for r in replies])
+    return self.leanings[key]
 
 @patch
 def _room(self:SubCalls)->int:

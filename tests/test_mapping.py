@@ -6,7 +6,7 @@ from rlm import RLM
 from rlm.events import CodeRan,Noted,SubReplied,read_log,to_json
 from rlm.budget import Budget,Ledger
 from rlm.lm import LM,LMError,ReplayLM,ScriptedLM,as_response,to_reply,wait
-from rlm.mapping import JUMBLES,as_messages,choice_prompt,missing_choices,map_prompt,read_answers,read_choice
+from rlm.mapping import JUMBLES,as_messages,calibrated,choice_prompt,choice_scores,jumbles,leaning,missing_choices,map_prompt,read_answers,read_choice
 from rlm.tools import PER_CALL,PER_CALL_SMALL,SubCalls
 
 CH = ['spam','ham','phone number','number']
@@ -395,10 +395,42 @@ def test_what_it_leans_to_is_asked_once_and_only_if_there_is_room():
     sub = SubCalls(lm)
     ch = ['complaint','request','thanks']
     assert kinds(wait(sub.llm_map(LETTERS, 'Which?', ch)))==[8,8,8] and len(lm.asked)==len(LETTERS)+JUMBLES
-    assert wait(sub.llm_map(['broken letter 99'], 'Which?', ch))==['request'] and wait(sub.llm_map([f'broken letter {i}' for i in range(50,80)], 'Which?', ch))==['complaint']*30
+    assert wait(sub.llm_map(['broken letter 99'], 'Which?', ch))==['complaint'] and wait(sub.llm_map([f'broken letter {i}' for i in range(50,80)], 'Which?', ch))==['complaint']*30
     assert len(lm.asked)==len(LETTERS)+JUMBLES+1+30
-    sub = SubCalls(leaning_lm(), Ledger(Budget(max_calls=len(LETTERS)+3)))
-    assert kinds(wait(sub.llm_map(LETTERS, 'Which?', ch)))==[0,len(LETTERS),0]   # three texts in no order tell too little
+    sub = SubCalls(leaning_lm(), Ledger(Budget(max_calls=len(LETTERS)+JUMBLES-1)))
+    assert kinds(wait(sub.llm_map(LETTERS, 'Which?', ch)))==[0,len(LETTERS),0] and sub.ledger.usage.calls==len(LETTERS)
+    sub = SubCalls(leaning_lm())
+    assert kinds(wait(sub.llm_map(LETTERS[:6], 'Which?', ch)))==[0,6,0] and kinds(wait(sub.llm_map(LETTERS, 'Which?', ch)))==[8,8,8]   # a trial before does no harm
+
+def test_two_maps_at_once_ask_once():
+    lm = leaning_lm(delay=.01)
+    sub = SubCalls(lm)
+    ch = ['complaint','request','thanks']
+    a,b = sub.llm_map(LETTERS[:12], 'Which?', ch),sub.llm_map(LETTERS[12:], 'Which?', ch)
+    assert kinds(wait(a)+wait(b))==[8,8,8] and len(lm.asked)==len(LETTERS)+JUMBLES
+
+def test_texts_in_no_order():
+    assert jumbles(['apple','pear','plum']*9)==[] and jumbles([' ',''])==[] and jumbles(LETTERS)==jumbles(LETTERS[::-1]+['']) and len(set(jumbles(LETTERS)))==JUMBLES
+    assert all(o.startswith('Row: ') and len(o.split())==4 for o in jumbles([f'Row: {o}' for o in LETTERS]))
+
+def test_what_can_be_told_of_first_tokens():
+    ch = ['complaint','request','thanks']
+    s = choice_scores({'re':-.001, 'x':-8.}, ch)
+    assert list(s)==['request'] and calibrated(s, leaning([choice_scores({'re':-.1,'Compl':-2.5}, ch)]*JUMBLES))=='request'   # a choice that nobody named does not win
+    assert choice_scores({'re':-.1, 'th':-9999.}, ch).keys()=={'request'} and choice_scores({'re':800., 'th':-1.}, ch)
+    assert choice_scores({'re':-.4, 'complaint':-1.4}, ['complaint',' request',' thanks']).keys()=={'complaint',' request'}
+
+def test_a_reply_that_says_something_else_than_its_first_token_stands():
+    def french(m):
+        r = leans(m)
+        return r if isinstance(r, str) else as_response('It is thanks', model='scripted-1b', top={'re':-.2, 'th':-2.})
+    assert RLM(leaning_lm(french), isolation='none')('Which kinds?', LETTERS).answer==['thanks']*len(LETTERS)
+
+def test_a_server_that_breaks_on_log_probabilities_gives_labels_all_the_same(bare_env):
+    def served(r): return Fault(500) if 'logprobs' in r.body else Reply('request')
+    with FakeServer(served) as s:
+        sub = SubCalls(LM('fake-1b', base_url=s.url, api_key='x', prices=(0,0), retries=0, max_concurrency=1))
+        assert wait(sub.llm_map(LETTERS, 'Which?', ['complaint','request','thanks']))==['request']*len(LETTERS) and len(s.requests)==len(LETTERS)+1
 
 def test_a_server_that_says_no_log_probabilities_is_asked_for_them_once(bare_env):
     def served(r):

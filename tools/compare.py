@@ -7,7 +7,7 @@
     python tools/compare.py --restore NAME DIR      make a folder of them again, with which `rlm bench --out DIR` goes on
     python tools/compare.py --run OUT               do again all that the records hold, in OUT/NAME (days, with the local model on two cores)
 
-The sets `before`, `nosearch` and `meaning`, if they are there, hold runs by older prompts, without `search` and with search by meaning: they are shown only beside those of the other sets on the same questions. Needs `pip install '.[bench]'`.
+The sets `before`, `rawlabels`, `nosearch` and `meaning`, if they are there, hold runs by older prompts, with labels as a small model gives them, without `search` and with search by meaning: they are shown only beside those of the other sets on the same questions. Needs `pip install '.[bench]'`.
 """
 import argparse,json,os,shlex,shutil,sys
 from inspect import signature
@@ -30,6 +30,7 @@ LOCAL_WINDOW = 32768
 ASIDE = dict(   # sets that are shown only beside the others: title, name of the figure, what they are
     nosearch=('With search and without', 'search', 'The set `nosearch` was made without `search` in the shell (`--no-search`), and with examples that do without it; all else is the same.'),
     meaning=('Search by meaning', 'meaning', 'The set `meaning` was made with an embedding model for `retrieve` and for the `search` of recursive runs, all-MiniLM-L6-v2 behind a server of its own (`OPENAI_BASE_URL`); all else is the same.'),
+    rawlabels=('Labels as they are given', 'labels', 'The set `rawlabels` was made with labels as the model gives them; in the others, what it leans to is taken off (`08b_mapping`). All else is the same.'),
     before=('Before and after', 'before_after', 'The set `before` was made with the prompts as they were before the tasks showed where they are weak; all else is the same. The questions are of seeds that were not used to change the prompts.'))
 
 # --- records
