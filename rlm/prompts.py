@@ -111,6 +111,7 @@ NUDGES = dict(
     beside='The FINAL in your reply was not used, since it was written before the output of your code. Now that you see the output: FINAL(...) with the answer in it, or more code.',
     repeat='You ran this code in step {step}, and its output is the same. If it answers the question, reply FINAL(...) with the answer in it, without code. If not, do something else: other words, fewer words, or another part of `context`.',
     unquoted='{text} is no number. If it is a name or an id, it is text, and stands in quotes: "{text}".',
+    unimported='The code uses what it has not imported. Write the block again, with this as its first line: {text}',
     failed='The code failed, so this is no answer. Write another ```python block that does it right.',
     anew='An earlier attempt ended so:\n{output}\n\nDo it in another way, with code that fits what the context looks like.',
     failed_again='This is the code of step {step} again, and it fails again. Write different code that fits what the context looks like.',

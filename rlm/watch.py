@@ -10,7 +10,7 @@ import re
 from fastcore.basics import patch,store_attr
 from .prompts import nudge
 from .presets import NOTHING,Preset,missed_hint
-from .signs import call_failed,in_vain,is_void,looks,replaces,unquoted
+from .signs import call_failed,in_vain,is_void,looks,replaces,unimported,unquoted
 from .shell import Result
 
 # %% ../nbs/09a_watch.ipynb #ac0d61e0
@@ -94,7 +94,9 @@ def _void(self:Watch, text)->str:
 def _failed(self:Watch, res)->str:
     "What a small model is told of code that failed"
     if not (self.preset.remind and res.status=='error'): return ''
-    return nudge('unquoted', text=bare) if (bare:=unquoted(res.error)) else nudge('failed')
+    for kind,find in (('unquoted',unquoted), ('unimported',unimported)):
+        if text:=find(res.error): return nudge(kind, text=text)
+    return nudge('failed')
 
 # %% ../nbs/09a_watch.ipynb #9c0dc924
 @patch

@@ -880,3 +880,8 @@ def test_the_letter_that_stands_for_the_answer_is_none():
         assert a.answer==3 and any('itself in the parentheses' in o.text for o in a.trajectory if isinstance(o,(Noted,CodeRan)))
     assert RLM(ScriptedLM(['```python\nprint(context)\n```', 'FINAL(N)']), preset='small')('Which letter?', 'x x x').answer=='N'
     assert RLM(ScriptedLM(['```python\nprint(context)\n```', 'FINAL(A)']))('Which one, where A is yes and B is no?', 'x x x').answer=='A'
+
+def test_a_small_model_is_told_what_it_has_not_imported():
+    lm = ScriptedLM(['```python\nprint(Counter(context))\n```', '```python\nfrom collections import Counter\nprint(Counter(context)["a"])\n```', 'FINAL(3)'], model='some-1b')
+    a = RLM(lm, isolation='none')('How many a?', 'banana')
+    assert a.answer in (3,'3') and 'first line: from collections import Counter' in lm.asked[1][-1]['content']
