@@ -77,8 +77,11 @@ def _words(text:str)->str: return ' '.join(re.findall(r'\w+', text.lower()))
 _ours = _words(' '.join(NUDGES.values()))
 _sentences = tuple(w for o in re.split(r'[.:{}]', ' '.join(NUDGES.values())) if (w:=_words(o)).count(' ')>3)
 
+_frame = re.compile(r'\s*OUTPUT\s*\n\s*("""|```)')
+
 def echoes(value:str)->bool:
-    "Whether a value is a sentence or more of what the run says to the model"
+    "Whether a value is a sentence or more of what the run says to the model, or an output as it is shown"
+    if _frame.match(value): return True
     if len(value)>2*len(_ours): return False
     w = _words(value)
     return w==_words(NOTHING) or (f' {w} ' in f' {_ours} ' and w.startswith(_sentences))

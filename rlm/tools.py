@@ -356,7 +356,7 @@ def llm_map(self:SubCalls,
     items,form = _map_items([items] if one else items),self._form(schema)
     choices = _map_choices(choices, form)
     check_prompt(instruction, 'llm_map')
-    if rest:=missing_choices(instruction, choices): raise ValueError(f'the instruction names {", ".join(rest)}, too, but the choices do not: an item of such a kind would get a wrong one. Give all of them, and count those you need, or leave the list out of the instruction')
+    if rest:=missing_choices(instruction, choices): raise ValueError(f'the instruction names {", ".join(rest)}, too, but the choices do not: an item of such a kind would get a wrong one. Give all of them, {json.dumps([*choices, *rest], ensure_ascii=False)}, and count those you need, or leave the list out of the instruction')
     work = self._map(items, instruction, choices, self._per_call(per_call), form if form and not choices and form.schema!={'type':'string'} else None)
     return self._submit(_first_of(work) if one else work)
 

@@ -39,7 +39,7 @@ def test_choices_that_leave_out_what_the_instruction_names_ask_nobody():
     "Every item would get one of the labels that are compared, whatever it is"
     cell = f'kinds = {KINDS!r}\ntry: llm_map(context, kinds, ["complaint", "request"])\nexcept ValueError as e: r = str(e)'
     a = RLM(mapper(cell))('Which?', ['a','b'])
-    assert 'names thanks, too' in a.answer and 'sub' not in a.usage.by
+    assert 'names thanks, too' in a.answer and 'Give all of them, ["complaint", "request", "thanks"], and' in a.answer and 'sub' not in a.usage.by   # told to give all, a small model gave the others only
     for ch in (["complaint","request","thanks"], ["complaint","other"], ["a letter","no letter"]):
         assert RLM(mapper(f'r = llm_map(context, {KINDS!r}, {ch!r})'))('Which?', ['a','b']).usage.by['sub'].calls
     assert missing_choices('Which label?\n- spam: unwanted\n- ham: wanted\n\nRules:\n- Important: answer with one word\n', ['spam','ham'])==[]
