@@ -483,7 +483,7 @@ def map_reduce(setup:Setup, question:str, context, log=None)->Answer:
     def go(t):
         room = max(min(setup.room(), setup.room(setup.sub))-n_tokens(question)-300, 200)
         ps = parts(as_prompt(context), min(setup.chunk, room))
-        if len(ps)==1: return final_text(t.ask(final_prompt(ps[0], 'the context of a question', question)), question)
+        if len(ps)==1: return final_text(t.ask(vanilla_prompt(context, question)), question)
         said = t.ask_many([_map_ask.format(text=o, i=i, n=len(ps), question=question) for i,o in enumerate(ps, 1)])
         notes = [(str(i), f'(this part could not be read: {o})' if isinstance(o,LMError) else o) for i,o in enumerate(said, 1) if not _nothing(o)]
         while len(gs:=_grouped(notes, room))>1: notes = _merged(t, gs, question)

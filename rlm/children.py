@@ -10,16 +10,15 @@ import asyncio,hashlib,json,threading
 from dataclasses import asdict
 from fastcore.basics import patch
 from .budget import Budget,BudgetSpent,Usage
+from .signs import CALL_FAILED
 from .events import ChildEvent,LogError,RootReplied,RootDelta,SubReplied,to_json
 from .images import prompt_text
 from .lm import FATAL,LM,LMError
 from .tape import as_reply
-from .tools import as_text,prep_shell
+from .tools import TRIED,as_text,goes_without,prep_shell
 from .run import Run,_reply_dict
 
 # %% ../nbs/09c_children.ipynb #73a74bb1
-_tried = {'response_format','logprobs','top_logprobs'}
-
 def _key(*args)->str: return hashlib.sha256(json.dumps(args, sort_keys=True, default=str).encode()).hexdigest()[:24]
 
 class ChildLM(LM):
@@ -37,7 +36,7 @@ class ChildLM(LM):
 @patch
 async def acomplete(self:ChildLM, messages:list, tools:list|None=None, timeout=None, on_retry=None, on_delta=None, **kw):
     "Ask the model, or take its reply from the tape of the whole run"
-    top,key = self.kids.top,_key(messages, tools, {k:v for k,v in kw.items() if k not in _tried})  # not those: a resumed run may already know that they are not taken
+    top,key = self.kids.top,_key(messages, tools, {k:v for k,v in kw.items() if k not in TRIED})  # not those: a resumed run may already know that they are not taken
     rec = top.tape.take('rlm_query', key) if top.tape else None
     if rec: return self._taped(rec[0], top)
     try:
@@ -46,7 +45,7 @@ async def acomplete(self:ChildLM, messages:list, tools:list|None=None, timeout=N
     except LogError as e: top.fatal = e; raise
     except asyncio.CancelledError: self._log(key, messages, error='cancelled', kind='other'); raise
     except LMError as e:
-        if kw.keys()&_tried and e.kind=='bad_request': raise  # it is asked again without
+        if goes_without(e, kw): raise  # it is asked again without
         self._log(key, messages, error=str(e), kind=e.kind, late=e.late)
         raise self._failed(e)
     self._log(key, messages, reply=_reply_dict(r), usage=asdict(r.usage), cached=r.cached)
@@ -146,7 +145,7 @@ async def _ask(self:Children, query, context, path, form):
         for o in runs: o.stop()
         await asyncio.wait([fut], timeout=2)  # what it was at still comes into the log
         raise
-    except (BudgetSpent,ValueError) as e: return f'[rlm_query failed: {e}]'
+    except (BudgetSpent,ValueError) as e: return f'{CALL_FAILED[1]}: {e}]'
 
 # %% ../nbs/09c_children.ipynb #aab69d29
 @patch
@@ -164,8 +163,8 @@ def _answer(self:Children, query, context, path, form, runs, cancelled):
         for i,ev in enumerate(events):
             if i>=old: self.top.publish(ChildEvent(child=path, inner=json.loads(to_json(ev))))
         a = run.result()
-    if a.answer is None: return f'[rlm_query failed: {a.status}: {a.error}]'
-    if form: return form.plain(a.answer) if a.ok else f'[rlm_query failed: {a.status}: {a.error}. Its best answer, which may not be what was asked for: {as_text(a.answer)}]'
+    if a.answer is None: return f'{CALL_FAILED[1]}: {a.status}: {a.error}]'
+    if form: return form.plain(a.answer) if a.ok else f'{CALL_FAILED[1]}: {a.status}: {a.error}. Its best answer, which may not be what was asked for: {as_text(a.answer)}]'
     return a.answer if a.ok else f'{as_text(a.answer)} [the best answer of a run that did not come to its end: {a.error}]'
 
 @patch

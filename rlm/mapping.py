@@ -31,9 +31,9 @@ def map_prompt(
 # %% ../nbs/08b_mapping.ipynb #65e192c6
 class Apart(str):
     "A prompt whose first part is sent as the system's message"
-    def __new__(cls, system:str, user:str, choices:list|None=None):
+    def __new__(cls, system:str, user:str, scored:bool=False):
         res = super().__new__(cls, f'{system}\n\n{user}')
-        res.at,res.choices = len(system)+2,choices  # with `choices`, the likeliest first tokens of the reply are asked for
+        res.at,res.scored = len(system)+2,scored  # `scored`: the likeliest first tokens of the reply are asked for
         return res
 
 def as_messages(prompt:str)->list:
@@ -46,7 +46,7 @@ def choice_prompt(item:str, instruction:str, choices:list, scored:bool=False)->A
     "Ask a small model which of some choices holds for one item"
     named = ', '.join(choices)
     again = f', one of {named}' if len(choices)>2 and len(named)<300 else ''
-    return Apart(f'{instruction}\nEach answer is one of: {named}. Reply with the answer alone.', f'Item: {item}\n\nAnswer{again}:', choices if scored else None)
+    return Apart(f'{instruction}\nEach answer is one of: {named}. Reply with the answer alone.', f'Item: {item}\n\nAnswer{again}:', scored)
 
 # %% ../nbs/08b_mapping.ipynb #ff781353
 def missing_choices(instruction:str, choices:list|None)->list:

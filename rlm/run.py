@@ -299,7 +299,7 @@ def _run_cell(self:Run, code:str, id:str=''):
     self.sh.sub.fatal = self.sh.sub.fatal or self.sh.changed()
     if res.status=='lost': self.publish(Noted(kind='shell', text=(res.error or 'the shell was lost').splitlines()[-1]))
     text = show_result(res, self.max_output)
-    self.watch.see(code, text, bool(res.error), self._sub_prompts(), self.tools)
+    self.watch.see(code, text, bool(res.error), self._sub_prompts() if self.watch.search else (), self.tools)
     if self.watch.made_up: self.sh.restore()
     hint = self._refusal(res) or ('' if res.final else self.watch.hint(code, text, res, self.step))
     shown = frame_output(text, self._asks, self.preset, hint)

@@ -464,3 +464,10 @@ def test_children_have_them_and_a_replay_too(tmp_path):
     assert [a.answer.count(k) for k in TRUTH.values()]==[7,8,8], a.answer
     b = RLM.replay(tmp_path/'a.jsonl', new_log=tmp_path/'b.jsonl')
     assert b.answer==a.answer
+
+def test_each_label_is_freed_once(monkeypatch):
+    "Also where code asks about one line after the other"
+    n = []
+    monkeypatch.setattr('rlm.tools.calibrated', lambda s,l: n.append(1) or calibrated(s, l))
+    sub = SubCalls(leaning_lm())
+    assert [wait(sub.llm_map(o, 'Which?', ['complaint','request','thanks'])) for o in LETTERS][7:]==[TRUTH[o.split()[0]] for o in LETTERS][7:] and len(n)==len(LETTERS)
